@@ -1,0 +1,42 @@
+# Every target makes .venv and installs into it first, once; `make help` lists the targets.
+# Other Python: make dev PYTHON=python3.12. Smaller torch without CUDA:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make dev
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed.stamp
+
+# torch and faiss each bring an OpenMP; more threads than cores make both slower.
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test check docs bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+dev: $(STAMP) ## make .venv with everything that demo, tests and checks need
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[offline,chat,dev]'
+	touch $@
+
+demo: $(STAMP) ## the whole journey on the sample company, offline, on a CPU
+	$(BIN)/groundtone demo
+
+test: $(STAMP) ## all tests, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, format, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## write docs/cli.md from the commands themselves
+	$(BIN)/python -m groundtone.cli.docs docs/cli.md
+
+bench: $(STAMP) ## run every benchmark; each prints its figures
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

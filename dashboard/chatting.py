@@ -1,0 +1,123 @@
+"""What the Chat page keeps and shows: turns with two replies, and a vote as stored. No Streamlit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from dashboard.measures import arm_name
+from dashboard.runs import Problem
+from groundtone.feedback import Vote
+from groundtone.project import Project
+from groundtone.types import Preference
+
+ARMS = ("base/rag", "tuned/rag")
+CHOICES: Mapping[str, str] = {"A": "A is better", "B": "B is better", "tie": "Tie", "both bad": "Both bad"}
+REASONS = ("tone", "wrong fact", "format", "too long")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One model's answer as plain data, or why there is none."""
+
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A question and its two replies; `arms[0]` is shown as A. `vote` is "" until somebody votes."""
+
+    question: str
+    arms: tuple[str, str]
+    replies: list[Reply] = field(default_factory=lambda: [Reply(), Reply()])
+    vote: str = ""
+
+
+def not_ready(root: Path) -> Problem | None:
+    """Why nobody can chat with this project yet; None where one can."""
+    if not Project(root).index_path.exists():
+        return Problem(
+            "The documents are not indexed yet",
+            "Chat answers from the index of your documents, and this project has none.",
+            "groundtone index",
+        )
+    return None
+
+
+def new_turn(question: str) -> Turn:
+    """A turn whose sides are shuffled, so that a habit for the left side favours no model."""
+    first, second = random.sample(ARMS, 2)
+    return Turn(question, (first, second))
+
+
+def history(turns: Sequence[Turn], arm: str) -> tuple[tuple[str, str], ...]:
+    """The conversation as this arm lived it."""
+    told: list[tuple[str, str]] = []
+    for turn in turns:
+        reply = turn.replies[turn.arms.index(arm)]
+        if reply.answer:
+            told += [("user", turn.question), ("assistant", str(reply.answer.get("text", "")))]
+    return tuple(told)
+
+
+def to_vote(turn: Turn, choice: str, *, person: str, reason: str, blind: bool) -> Vote:
+    """A vote as it is stored; for a tie and for "both bad" the order of the two replies means nothing."""
+    better = 1 if choice == "B" else 0
+    texts = [str(reply.answer.get("text", "")) for reply in turn.replies]
+    context = tuple(dict.fromkeys(line for reply in turn.replies for line in _context(reply.answer)))
+    preference = Preference(turn.question, texts[better], texts[1 - better], context, reason)
+    outcomes = {"tie": "tie", "both bad": "both bad"}
+    about = {"chosen_arm": turn.arms[better], "rejected_arm": turn.arms[1 - better], "blind": blind}
+    return Vote(preference, person, outcomes.get(choice, "chosen"), about=about)  # type: ignore[arg-type]
+
+
+def _context(answer: Mapping[str, Any]) -> list[str]:
+    """What the model was shown, as "Title > Section: sentence", the form of the voice data."""
+    lines = []
+    for hit in answer.get("hits") or ():
+        passage, best = hit.get("passage") or {}, hit.get("best") or ()
+        text = str(passage.get("text", ""))
+        sentence = text[best[0][0] : best[0][1]] if best else text
+        heading = str(passage.get("heading", ""))
+        lines.append(f"{heading}: {sentence}" if heading else sentence)
+    return lines
+
+
+def question_html(question: str) -> str:
+    """The question as asked."""
+    return f'<div class="gt-asked" dir="auto">{escape(question)}</div>'
+
+
+def name_html(turn: Turn, slot: int, *, blind: bool) -> str:
+    """A or B, and the model behind it once it may be known."""
+    known = "" if blind and not turn.vote else f"<span>{escape(arm_name(turn.arms[slot]))}</span>"
+    return f'<div class="gt-side"><b>{"AB"[slot]}</b>{known or "<span>hidden until you vote</span>"}</div>'
+
+
+def no_citation_html(answer: Mapping[str, Any]) -> str:
+    """Why an answer lists no sources."""
+    said = "Declined: not in the documents." if answer.get("refused") else "No passage is cited."
+    return f'<p class="gt-note">{said}</p>'
+
+
+def voted_html(turn: Turn) -> str:
+    """The vote, with the model behind it."""
+    if turn.vote in ("A", "B"):
+        text = f"You chose {turn.vote}: {arm_name(turn.arms['AB'.index(turn.vote)])}"
+    else:
+        text = "You called it a tie" if turn.vote == "tie" else "You found both bad"
+    return f'<p class="gt-voted"><b aria-hidden="true">✓</b>{escape(text)}. Stored for preference tuning.</p>'
+
+
+def invitation_html() -> str:
+    """What to do on an empty page."""
+    return (
+        '<section class="gt-invite"><div class="gt-invite-title">Ask something that your documents answer</div>'
+        "<p>Two answers appear side by side, each with its sources. Try a question whose answer you know, then one "
+        "that the documents cannot answer: the right reply to that is a refusal.</p></section>"
+    )

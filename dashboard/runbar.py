@@ -1,0 +1,83 @@
+"""The bar on top of every page: project, candidate run, evaluation, the gate's badge; bound to the page's address."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import cache, look, runs, views
+from dashboard.config import project_folder
+
+NO_EVALUATION = runs.Problem(
+    "There is no finished evaluation yet",
+    "An evaluation asks the base and the tuned model the same questions, with and without the documents. "
+    "`groundtone demo` makes a small one on the sample company in a few minutes.",
+    "groundtone eval",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The project, and the evaluation that the reader looks at; None where there is none."""
+
+    root: Path
+    run: runs.Evaluation | None
+
+
+def draw(*, needs_evaluation: bool = True) -> Choice:
+    """Draw the bar and return what was chosen; a page that needs an evaluation ends here where there is none."""
+    st.html(look.STYLE)
+    root = project_folder(sys.argv[1:])
+    problem = runs.project_problem(root)
+    if problem:
+        _bar(root, None)
+        look.problem(problem)
+        st.stop()
+    found = cache.evaluations(root)
+    run = _bar(root, found)
+    if run is None and needs_evaluation:
+        look.problem(NO_EVALUATION)
+    if run is None or not needs_evaluation:
+        _problems(found.problems, expanded=needs_evaluation)
+    if run is None and needs_evaluation:
+        st.stop()
+    return Choice(root, run)
+
+
+def problems(root: Path) -> None:
+    """The runs that cannot be shown, folded away; nothing where all can."""
+    _problems(cache.evaluations(root).problems, expanded=False)
+
+
+def _bar(root: Path, found: runs.Evaluations | None) -> runs.Evaluation | None:
+    with st.container(key="gt-runbar"):
+        name, candidate_at, evaluation_at, badge = st.columns([1.1, 1.3, 1.9, 0.8], vertical_alignment="center")
+        name.html(
+            f'<div class="gt-project"><span>Project</span><strong title="{escape(str(root))}">'
+            f"{escape(root.name)}</strong></div>"
+        )
+        if found is None or not found.runs:
+            return None
+        candidate = candidate_at.selectbox(
+            "Candidate run", found.candidates(), key="candidate", bind="query-params", persist_state="session"
+        )
+        by_id = {run.id: run for run in found.of(candidate)}
+        evaluation = evaluation_at.selectbox(
+            "Evaluation", list(by_id), key="evaluation", bind="query-params", persist_state="session"
+        )
+        run = by_id[evaluation]
+        badge.html(f'<div class="gt-gate">{views.badge_html(views.gate_verdict(run.summary))}</div>')
+    return run
+
+
+def _problems(found: tuple[runs.Problem, ...], *, expanded: bool) -> None:
+    if not found:
+        return
+    count = f"{len(found)} run{'s' if len(found) > 1 else ''} not shown here, and why"
+    with st.expander(count, expanded=expanded):
+        for problem in found:
+            look.problem(problem)

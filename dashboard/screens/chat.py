@@ -1,0 +1,107 @@
+"""Chat: which answer would you send?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import cache, chatting, look, marks, runbar
+from dashboard.runs import Problem
+from dashboard.worker import ChatRequest
+from groundtone.errors import GroundtoneError
+from groundtone.feedback import Feedback
+
+TURNS = "chat-turns"
+
+
+def main() -> None:
+    """Lay the page out: the turns so far, then the question box."""
+    choice = runbar.draw(needs_evaluation=False)
+    look.heading(
+        "Understand", "Which answer would you send?", "Base and tuned answer the same question over the same documents."
+    )
+    problem = chatting.not_ready(choice.root)
+    if problem:
+        look.problem(problem)
+        st.stop()
+    blind_at, person_at, clear_at = st.columns([2.4, 1, 0.7], vertical_alignment="bottom")
+    blind = blind_at.toggle("Hide which is which until I vote", value=True, key="blind", persist_state="session")
+    person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
+    turns: list[chatting.Turn] = st.session_state.setdefault(TURNS, [])
+    if clear_at.button("New chat", icon=":material/refresh:", disabled=not turns):
+        turns.clear()
+        st.rerun()
+    if not turns:
+        st.html(chatting.invitation_html())
+    for number, turn in enumerate(turns):
+        show(turn, blind=blind)
+        vote(cache.feedback(choice.root), turn, number, blind=blind)
+    question = st.chat_input("Ask about the documents", max_chars=2000)
+    if question and question.strip():
+        ask(choice.root, turns, question.strip(), blind=blind)
+        st.rerun()
+
+
+def show(turn: chatting.Turn, *, blind: bool) -> None:
+    """A question and its two answers with marked claims and citations."""
+    st.html(chatting.question_html(turn.question))
+    for column, slot in zip(st.columns(2, gap="large"), (0, 1), strict=True):
+        reply = turn.replies[slot]
+        with column, st.container(border=True):
+            st.html(chatting.name_html(turn, slot, blind=blind))
+            if reply.error:
+                look.problem(Problem("This model gave no answer", reply.error))
+            else:
+                st.html(marks.answer_html(str(reply.answer.get("text", "")), reply.answer.get("claims") or ()))
+                st.html(marks.citations_html(reply.answer) or chatting.no_citation_html(reply.answer))
+
+
+def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -> None:
+    """The vote on a turn, or what was voted."""
+    if any(reply.error for reply in turn.replies):
+        return
+    if turn.vote:
+        st.html(chatting.voted_html(turn))
+        return
+
+    def store(choice: str) -> None:
+        reason = st.session_state.get(f"reason-{number}") or ""
+        person = str(st.session_state.get("person", "")).strip() or "anonymous"
+        feedback.add_vote(chatting.to_vote(turn, choice, person=person, reason=reason, blind=blind))
+        turn.vote = choice
+
+    with st.container(horizontal=True, key=f"gt-vote-{number}", gap="small", vertical_alignment="center"):
+        for choice, label in chatting.CHOICES.items():
+            st.button(label, key=f"vote-{choice}-{number}", on_click=store, args=(choice,))
+        st.pills("Because of", chatting.REASONS, key=f"reason-{number}", label_visibility="collapsed")
+
+
+def ask(root: Path, turns: list[chatting.Turn], question: str, *, blind: bool) -> None:
+    """Ask both models and stream what they write into two columns; a failure ends as a readable turn."""
+    turn = chatting.new_turn(question)
+    st.html(chatting.question_html(question))
+    slots = []
+    for column, slot in zip(st.columns(2, gap="large"), (0, 1), strict=True):
+        with column, st.container(border=True):
+            st.html(chatting.name_html(turn, slot, blind=blind))
+            slots.append(st.empty())
+            slots[slot].html('<p class="gt-note gt-waiting">Waiting for the model…</p>')
+    written = ["", ""]
+    try:
+        with st.spinner("Reading the documents and writing…", show_time=True):
+            requests = [ChatRequest(arm, question, chatting.history(turns, arm)) for arm in turn.arms]
+            for event in cache.chat_worker(root).ask(requests):
+                if event.kind == "piece":
+                    written[event.slot] += event.text
+                    slots[event.slot].html(marks.answer_html(written[event.slot]))
+                else:
+                    turn.replies[event.slot] = chatting.Reply(event.answer, event.text)
+    except GroundtoneError as error:
+        for slot in (0, 1):
+            if not turn.replies[slot].answer:
+                turn.replies[slot] = chatting.Reply(error=str(error))
+    turns.append(turn)
+
+
+main()

@@ -1,0 +1,91 @@
+"""Tone without a judge: countable features of a reply against the bands that the house's own replies lie in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from eval.claims import strip_markers
+from groundtone.errors import DataError
+from groundtone.text import sentence_spans, words
+from groundtone.types import Answer, Question, Score
+
+__all__ = ["ToneBands", "learn_bands", "style_features", "tone"]
+
+LOW, HIGH = 0.05, 0.95
+_CONTRACTION = re.compile(r"\b\w+['’](?:t|s|re|ll|ve|d|m)\b", re.I)
+_FORMAL = frozenset(
+    "please kindly unfortunately regarding furthermore therefore however hereby pursuant shall per".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToneBands:
+    """Per feature the 5th and 95th percentile over `n` replies in the voice."""
+
+    bands: Mapping[str, tuple[float, float]]
+    n: int
+
+
+def style_features(text: str) -> dict[str, float]:
+    """Countable features; shares are per word, punctuation per sentence. Citation markers are no part of the tone."""
+    bare = strip_markers(text)
+    tokens = words(bare)
+    sentences = max(1, len(sentence_spans(bare)))
+    total = max(1, len(tokens))
+
+    def share(*of: str) -> float:
+        return sum(token in of for token in tokens) / total
+
+    return {
+        "words in the reply": float(len(tokens)),
+        "words per sentence": len(tokens) / sentences,
+        "letters per word": sum(map(len, tokens)) / total,
+        "share of you": share("you", "your", "yours", "yourself", "you'll", "you're"),
+        "share of we": share("we", "our", "ours", "us", "we'll", "we're"),
+        "share of I": share("i", "my", "me", "i'm", "i'll", "i've"),
+        "share of contractions": len(_CONTRACTION.findall(bare)) / total,
+        "share of formal words": share(*_FORMAL),
+        "exclamation marks per sentence": bare.count("!") / sentences,
+        "question marks per sentence": bare.count("?") / sentences,
+        "commas per sentence": bare.count(",") / sentences,
+        "symbols and emoji per sentence": sum(ord(c) > 0x2190 for c in bare) / sentences,
+    }
+
+
+def learn_bands(replies: Sequence[str]) -> ToneBands:
+    """The bands of the house's own replies. Raises DataError for fewer than 20: percentiles of less mean nothing."""
+    if len(replies) < 20:
+        raise DataError(f"{len(replies)} replies to learn the tone from; give at least 20")
+    rows = [style_features(reply) for reply in replies]
+    return ToneBands({name: _band(sorted(row[name] for row in rows)) for name in rows[0]}, len(rows))
+
+
+def tone(bands: ToneBands) -> Callable[[Question, Answer], Score]:
+    """The metric: share of features inside their bands, naming those outside. None for an empty reply."""
+
+    def judge(question: Question, answer: Answer) -> Score:
+        if not answer.text.strip():
+            return Score(None, "an empty reply has no tone")
+        features = style_features(answer.text)
+        outside = [
+            f"{name} {features[name]:.2g} is {'below' if features[name] < low else 'above'} {low:.2g} to {high:.2g}"
+            for name, (low, high) in bands.bands.items()
+            if not low - 1e-9 <= features[name] <= high + 1e-9
+        ]
+        inside = len(bands.bands) - len(outside)
+        return Score(inside / len(bands.bands), "; ".join(outside) or "every feature is in the house's band")
+
+    return judge
+
+
+def _band(values: Sequence[float]) -> tuple[float, float]:
+    return _quantile(values, LOW), _quantile(values, HIGH)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    position = share * (len(values) - 1)
+    below = int(position)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (position - below)

@@ -1,0 +1,162 @@
+"""The summary as people read it: a Markdown report and a table for the terminal. Every number has n and an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eval.estimates import from_json, in_words, short
+from eval.metrics import LOWER_IS_BETTER, METRICS, RETRIEVAL_METRICS
+from eval.summary import summarise
+
+__all__ = ["LABELS", "console_table", "summarise", "to_markdown"]
+
+LABELS = {
+    "hallucination": "claims not supported",
+    "correct": "answered correctly",
+    "refused_right": "refused, rightly",
+    "refused_wrong": "refused, wrongly",
+    "citation_precision": "citations that support",
+    "citation_recall": "claims well cited",
+    "tone": "in the house's tone",
+    "format": "in the house's format",
+    "follows_change": "follows a changed document",
+    "reply_tokens": "tokens written",
+    "prompt_tokens": "tokens read",
+    "latency_s": "seconds",
+    "recall@1": "gold quote in hit 1",
+    "recall@5": "gold quote in 5 hits",
+    "mrr": "mean reciprocal rank",
+}
+_SQUARE = ("base/closed", "tuned/closed", "base/rag", "tuned/rag")
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The whole report. A number that is not there reads "could not be measured"."""
+    parts = [
+        f"# Evaluation {summary['run']}",
+        _origin(summary),
+        _gate(summary["gate"]),
+        _arms(summary),
+        _differences(summary["differences"]),
+        _forgetting(summary["forgetting"]),
+        _retrieval(summary["retrieval"]),
+        _changed(summary["changed"]),
+        "Intervals are 95 %, bootstrapped over documents; n counts the items that have a value. A refusal has no "
+        "claims and is scored on its own axis. Claims are judged by a detector without weights: it repeats exactly and "
+        "can err.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def console_table(summary: Mapping[str, Any]) -> str:
+    """The 2x2 as plain text with the honest rows below it, then the gate's verdict."""
+    arms = summary["arms"]
+    blocks = [_text_table(arms, [arm for arm in _SQUARE if arm in arms])]
+    others = [arm for arm in arms if arm not in _SQUARE]
+    if others:
+        blocks.append(_text_table(arms, others))
+    gate = summary["gate"]
+    lines = [f"gate: {gate['verdict']}"]
+    lines += [f"  {check['verdict']:<12} {check['name']}: {check['why']}" for check in gate["checks"]]
+    return "\n\n".join([block for block in blocks if block] + ["\n".join(lines)])
+
+
+def _text_table(arms: Mapping[str, Any], names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    rows = [["", *names]]
+    for metric in METRICS:
+        cells = [short(from_json(arms[name].get(metric))) for name in names]
+        if any(cell != "-" for cell in cells):
+            rows.append([LABELS[metric] + (" (lower is better)" if metric == "hallucination" else ""), *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _origin(summary: Mapping[str, Any]) -> str:
+    facts = (
+        ("tuned run", summary["tuned_run"]),
+        ("model", summary["model"]),
+        ("index", summary["index"]),
+        ("created", summary["created"]),
+    )
+    lines = [f"- {name}: {value}" for name, value in facts if value]
+    for arm, coverage in summary["coverage"].items():
+        if coverage["errors"]:
+            share = f"{coverage['errors']} of {coverage['asked']}"
+            lines.append(f"- **{arm}: {share} questions failed** (first: {coverage['first_error']})")
+    return "\n".join(lines)
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    rows = [[check["name"], check["verdict"], check["why"]] for check in gate["checks"]]
+    return f"## Gate: {gate['verdict']}\n\n" + _table(["check", "verdict", "why"], rows)
+
+
+def _arms(summary: Mapping[str, Any]) -> str:
+    arms = summary["arms"]
+    if not arms:
+        return "## Arms\n\nNo question was asked."
+    rows = []
+    for metric in METRICS:
+        label = LABELS[metric] + (" (lower is better)" if metric in LOWER_IS_BETTER else "")
+        rows.append([label, *(in_words(from_json(arms[arm].get(metric))) for arm in arms)])
+    return "## Arms\n\n" + _table(["", *arms], rows)
+
+
+def _differences(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "## Paired differences\n\nNo two arms to compare."
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    cells = {(row["metric"], row["name"]): in_words(from_json(row["estimate"]), signed=True) for row in rows}
+    table = [
+        [LABELS[metric], *(cells.get((metric, name), "could not be measured") for name in names)] for metric in METRICS
+    ]
+    note = "Interaction: what tuning changes with retrieval, less what it changes without."
+    return "## Paired differences\n\n" + _table(["", *names], table) + f"\n\n{note}"
+
+
+def _forgetting(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "## Forgetting\n\nCould not be measured: no general items under both base and tuned."
+    table = []
+    for row in rows:
+        verdict = row["verdict"] + (f" (needs {row['needs']} more)" if row["needs"] else "")
+        table.append(
+            [
+                row["suite"],
+                in_words(from_json(row["base"])),
+                in_words(from_json(row["tuned"])),
+                in_words(from_json(row["difference"]), signed=True),
+                f"{row['fixed']} / {row['broken']}",
+                "-" if row["p"] is None else f"{row['p']:.3f}",
+                verdict,
+            ]
+        )
+    header = ["suite", "base", "tuned", "difference", "fixed / broken", "p (Holm)", "verdict"]
+    note = (
+        f"Retained: a loss of {rows[0]['margin']:g} is ruled out. p is McNemar's mid-p, not adjusted in the last row."
+    )
+    return "## Forgetting\n\n" + _table(header, table) + f"\n\n{note}"
+
+
+def _retrieval(retrieval: Mapping[str, Any]) -> str:
+    rows = [[LABELS[m], in_words(from_json(retrieval.get(m)))] for m in RETRIEVAL_METRICS]
+    return "## Retrieval\n\n" + _table(["", "all questions with gold"], rows)
+
+
+def _changed(changed: Mapping[str, Any]) -> str:
+    return "\n".join(
+        [
+            "## What the tuning changed",
+            "",
+            f"- fixed ({len(changed['fixed'])}): {', '.join(changed['fixed']) or 'none'}",
+            f"- broken ({len(changed['broken'])}): {', '.join(changed['broken']) or 'none'}",
+        ]
+    )

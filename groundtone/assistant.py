@@ -1,0 +1,237 @@
+"""The core idea: retrieve -> ground -> speak -> cite -> check, or refuse.
+
+An `Assistant` is an `Answerer`: evaluation, the command line, the dashboard and the server all ask it the same way.
+Its answers cite only passages that the model was shown, and a failure is an answer with its error, never a gap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
+
+from groundtone import prompts
+from groundtone.errors import PromptTooLongError, UserError
+from groundtone.grounding import cite, drop_last, retrieval_query, select
+from groundtone.refusal import is_refusal
+from groundtone.types import (
+    Answer,
+    Claim,
+    Generation,
+    Generator,
+    Hit,
+    Prompt,
+    Question,
+    Retriever,
+    Snippet,
+    Turn,
+    VoicePair,
+    short_hash,
+)
+
+Mode = Literal["grounded", "quote", "closed-book"]
+Check = Callable[[str, Sequence[Hit]], tuple[Claim, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How an untuned model is told the voice: a style guide and a few examples."""
+
+    guide: str = ""
+    examples: tuple[VoicePair, ...] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """One question on its way through the stages; times in seconds."""
+
+    question: Question
+    hits: tuple[Hit, ...]
+    snippets: tuple[Snippet, ...]
+    search_s: float
+    prompt: Prompt | None = None  # None: retrieval refused
+    generation: Generation | None = None
+    generate_s: float = 0.0
+    error: str = ""
+
+
+class Assistant:
+    """Answers questions over documents in a voice.
+
+    `retriever` may be None in mode "closed-book" only. The best `search_k` hits are kept with the answer, the first `k`
+    of them are shown to the model. `check` judges the claims of an answer against all of its hits. `min_score` refuses
+    without asking the model when the best hit scores below it (0: never).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        generator: Generator,
+        retriever: Retriever | None = None,
+        mode: Mode = "grounded",
+        k: int = 4,
+        search_k: int = 0,
+        context: Literal["sentences", "passages"] = "sentences",
+        context_tokens: int = 220,
+        max_new_tokens: int = 96,
+        batch_size: int = 16,
+        min_score: float = 0.0,
+        voice: Voice | None = None,
+        check: Check | None = None,
+        provenance: dict[str, str] | None = None,
+    ) -> None:
+        if retriever is None and mode != "closed-book":
+            raise UserError(f"assistant {name!r} in mode {mode!r} needs a retriever; run `groundtone index` first")
+        self.name = name
+        self.generator = generator
+        self.retriever = retriever if mode != "closed-book" else None
+        self.mode = mode
+        self.k = k
+        self.search_k = max(search_k, k)
+        self.context: Literal["sentences", "passages"] = context
+        self.context_tokens = context_tokens
+        self.max_new_tokens = max_new_tokens
+        self.batch_size = batch_size
+        self.min_score = min_score
+        self.voice = voice or Voice()
+        self.check = check
+        self.provenance = {"assistant": name, "model": generator.name, "mode": mode} | (provenance or {})
+
+    def ask(self, text: str, history: Sequence[Turn] = (), *, groups: Sequence[str] = ()) -> Answer:
+        """The answer to one question. Raises UserError where `answer_many` would record an error."""
+        question = Question(short_hash("ask", text), text, tuple(history), tuple(groups))
+        answer = next(self.answer_many([question]))
+        if answer.error:
+            raise UserError(answer.error)
+        return answer
+
+    def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """One answer per question, in order, `batch_size` at a time, so that equal calls make equal batches."""
+        remaining = iter(questions)
+        while batch := list(islice(remaining, self.batch_size)):
+            yield from self._answer_batch(batch)
+
+    def stream(self, text: str, history: Sequence[Turn] = (), *, groups: Sequence[str] = ()) -> Iterator[str | Answer]:
+        """The reply in pieces, then the whole answer with its citations and checked claims."""
+        question = Question(short_hash("ask", text), text, tuple(history), tuple(groups))
+        work = self._retrieve([question])[0]
+        if work.prompt is None:
+            yield prompts.REFUSAL
+            yield self._finish(work)
+            return
+        began = time.perf_counter()
+        pieces = []
+        for piece in self._stream_fitting(work):
+            pieces.append(piece)
+            yield piece
+        work.generation = Generation("".join(pieces))
+        work.generate_s = time.perf_counter() - began
+        yield self._finish(work)
+
+    def _stream_fitting(self, work: _Work) -> Iterator[str]:
+        while True:
+            assert work.prompt is not None
+            try:
+                yield from self.generator.stream(work.prompt, max_new_tokens=self.max_new_tokens)
+                return
+            except PromptTooLongError:  # raised before the first piece
+                if not work.snippets:
+                    raise
+                self._shorten(work)
+
+    def _answer_batch(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        try:
+            works = self._retrieve(questions)
+        except UserError as error:
+            yield from (self._failed(question, str(error)) for question in questions)
+            return
+        asked = [work for work in works if work.prompt is not None]
+        began = time.perf_counter()
+        self._generate(asked)
+        for work in asked:
+            work.generate_s = (time.perf_counter() - began) / len(asked)
+        yield from (self._finish(work) for work in works)
+
+    def _generate(self, works: Sequence[_Work]) -> None:
+        """Replies for all; where one prompt is too long for the model, each alone with as many passages as fit."""
+        ready = [work.prompt for work in works if work.prompt is not None]
+        try:
+            for work, generation in zip(
+                works, self.generator.generate(ready, max_new_tokens=self.max_new_tokens), strict=True
+            ):
+                work.generation = generation
+        except PromptTooLongError as error:
+            if len(works) > 1:
+                for work in works:
+                    self._generate([work])
+            elif works[0].snippets:
+                self._shorten(works[0])
+                self._generate(works)
+            else:
+                works[0].error = str(error)
+        except UserError as error:
+            for work in works:
+                work.error = str(error)
+
+    def _shorten(self, work: _Work) -> None:
+        """One passage fewer, the last one."""
+        work.snippets = drop_last(work.snippets)
+        work.prompt = self._prompt(work.question, work.snippets)
+
+    def _retrieve(self, questions: Sequence[Question]) -> list[_Work]:
+        works = []
+        for question in questions:
+            began = time.perf_counter()
+            hits = self._search(question)
+            snippets = select(hits[: self.k], context=self.context, context_tokens=self.context_tokens)
+            work = _Work(question, tuple(hits), snippets, time.perf_counter() - began)
+            good_enough = bool(hits) and hits[0].score >= self.min_score
+            if self.mode == "closed-book" or good_enough:
+                work.prompt = self._prompt(question, snippets)
+            works.append(work)
+        return works
+
+    def _search(self, question: Question) -> list[Hit]:
+        if self.retriever is None:
+            return []
+        query = retrieval_query(question.text, question.history)
+        return self.retriever.search(query, k=self.search_k, groups=question.groups)
+
+    def _prompt(self, question: Question, snippets: Sequence[Snippet]) -> Prompt:
+        style, examples = self.voice.guide, self.voice.examples
+        if self.mode == "closed-book":
+            return prompts.closed_book(question.text, history=question.history, style=style, examples=examples)
+        return prompts.grounded(question.text, snippets, history=question.history, style=style, examples=examples)
+
+    def _finish(self, work: _Work) -> Answer:
+        if work.error:
+            return self._failed(work.question, work.error)
+        generation = work.generation or Generation(prompts.REFUSAL)
+        cited = cite(generation.text.strip(), work.snippets)
+        refused = is_refusal(cited.text)
+        began = time.perf_counter()
+        claims = self.check(cited.text, work.hits) if self.check and not refused else ()
+        check_s = time.perf_counter() - began
+        timing = {"search": work.search_s, "generate": work.generate_s, "check": check_s}
+        dropped = {"dropped_markers": str(cited.dropped)} if cited.dropped else {}
+        return Answer(
+            id=short_hash(work.question.id, self.name, generation.text),
+            question=work.question,
+            text=cited.text,
+            hits=work.hits,
+            citations=() if refused else cited.citations,
+            refused=refused,
+            refused_by=("retrieval" if work.prompt is None else "model") if refused else "",
+            claims=claims,
+            timing=timing,
+            tokens={"prompt": generation.prompt_tokens, "reply": generation.reply_tokens},
+            provenance=self.provenance | dropped,
+        )
+
+    def _failed(self, question: Question, error: str) -> Answer:
+        return replace(
+            Answer(short_hash(question.id, self.name, error), question, ""), error=error, provenance=self.provenance
+        )

@@ -1,0 +1,77 @@
+"""The command that opens the dashboard: Streamlit as a child process, on the loopback interface."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundtone.cli.options import ProjectOption, SetOption, open_project
+from groundtone.cli.show import next_step, note
+from groundtone.errors import ProjectError, UserError
+
+
+def dashboard(
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window as well.")] = False,
+    project: ProjectOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Show runs, answers and documents in the browser, and collect people's verdicts."""
+    where, settings = open_project(project, overrides)
+    host, port = settings.dashboard.host, settings.dashboard.port
+    _refuse_open_network(host)
+    _refuse_taken_port(host, port)
+    note(f"http://{host}:{port}   (Ctrl-C stops it)")
+    code = subprocess.run(streamlit_command(where.root, host=host, port=port, browser=browser), check=False).returncode
+    if code not in (0, -2):  # -2: ended by the same Ctrl-C
+        raise ProjectError(f"the dashboard ended with code {code}; its last lines above say why")
+    next_step("groundtone tune", "teach it what people corrected", project=project)
+
+
+def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> list[str]:
+    """The child's command line; usage statistics and the file watcher are off, the project is handed to the app."""
+    options = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": str(not browser).lower(),
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    spec = find_spec("dashboard")
+    assert spec is not None
+    assert spec.origin is not None
+    app = Path(spec.origin).with_name("app.py")
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "streamlit", "run", str(app), *flags, "--", "--project", str(root)]
+
+
+def _refuse_open_network(host: str) -> None:
+    """The dashboard has no login, so it listens on this machine only. Raises UserError."""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise UserError(
+            f"dashboard.host is {host!r}, but the dashboard has no login: set it to 127.0.0.1 and reach it from "
+            "elsewhere through a tunnel such as `ssh -L 8501:127.0.0.1:8501 HOST`"
+        )
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} on {host} cannot be used ({error.strerror}): another dashboard may be running; choose "
+                "another with --set dashboard.port=8502"
+            ) from error

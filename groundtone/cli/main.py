@@ -1,0 +1,91 @@
+"""The command line. Each command loads the configuration, calls one function and prints what came of it.
+
+Exit codes: 0 done, 1 gate not passed, 2 the caller can mend it (one line says how), 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import groundtone
+from groundtone.cli import ask_cmds, dashboard_cmd, project_cmds, work_cmds
+from groundtone.cli.show import note
+from groundtone.errors import ConfigError, GroundtoneError
+
+USER_ERROR = 2
+STOPPED = 130
+
+
+class _Group(TyperGroup):
+    """Turns errors that a person can mend into one line, wherever in a command they were raised."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GroundtoneError as error:
+            problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+            for problem in problems:
+                note(f"groundtone: {' '.join(problem.split())}")
+            raise typer.Exit(USER_ERROR) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            note(
+                f"groundtone: the disk is full ({error.filename or 'while writing'}): free some space and run it again"
+            )
+            raise typer.Exit(USER_ERROR) from error
+        except KeyboardInterrupt as error:
+            note("\nstopped; nothing half-written")
+            raise typer.Exit(STOPPED) from error
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"groundtone {groundtone.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Tune a model's voice, keep its facts in your documents, and measure what it makes up and what it forgot."""
+
+
+_PANELS = {
+    "Begin": (("init", project_cmds.init), ("doctor", project_cmds.doctor), ("demo", work_cmds.demo)),
+    "Documents and answers": (
+        ("index", work_cmds.index),
+        ("search", ask_cmds.search),
+        ("ask", ask_cmds.ask),
+        ("chat", ask_cmds.chat),
+    ),
+    "Voice and measurement": (
+        ("tune", work_cmds.tune),
+        ("eval", work_cmds.evaluate),
+        ("gate", work_cmds.gate),
+        ("dashboard", dashboard_cmd.dashboard),
+        ("runs", project_cmds.runs),
+    ),
+}
+for _panel, _commands in _PANELS.items():
+    for _name, _function in _commands:
+        app.command(_name, rich_help_panel=_panel)(_function)
+
+
+def main() -> None:
+    """The entry point of the `groundtone` script."""
+    app(prog_name="groundtone")
+
+
+if __name__ == "__main__":
+    main()

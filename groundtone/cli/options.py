@@ -1,0 +1,67 @@
+"""Options that commands share, and what every command does first: find the project, read its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundtone.errors import ProjectError
+from groundtone.project import Project
+
+if TYPE_CHECKING:
+    from groundtone.settings import Settings
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        help="The project's folder. Default: the nearest folder upwards from here that holds a groundtone.yaml; in a "
+        "checkout without one, the sample company.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Override one setting for this command; may be given repeatedly."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+ArmOption = Annotated[
+    str,
+    typer.Option(
+        "--arm",
+        help="Who answers: champion (what was promoted, else the base model), base/rag, base/closed, tuned/rag, "
+        "tuned/closed, prompted/rag or extractive/rag.",
+    ),
+]
+
+
+def find_project(folder: Path | None) -> Project:
+    """The project that --project names, or that the current folder lies in, or the checkout's sample company.
+
+    Raises ProjectError where there is none.
+    """
+    from groundtone.settings import SAMPLE_ROOT, is_sample
+
+    if folder is not None:
+        project = Project(folder)
+        if not project.config_path.is_file() and not is_sample(project.root):
+            raise ProjectError(f"no {project.config_path}: run `groundtone init DOCS_FOLDER --project {folder}`")
+        return project
+    try:
+        return Project.find(Path.cwd())
+    except ProjectError:
+        if is_sample(SAMPLE_ROOT) and Path.cwd().is_relative_to(SAMPLE_ROOT):
+            return Project(SAMPLE_ROOT)
+        raise
+
+
+def open_project(folder: Path | None, overrides: list[str] | None) -> tuple[Project, Settings]:
+    """The project and its validated settings. Raises ProjectError or ConfigError."""
+    from groundtone.settings import load_settings
+
+    project = find_project(folder)
+    return project, load_settings(project.root, tuple(overrides or ()))

@@ -1,0 +1,129 @@
+"""What the terminal shows: progress, tables, answers, the next command. Results on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from groundtone.types import Answer, Citation, Hit
+
+Progress = Callable[[str, int, int], None]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; dataclasses become objects."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def next_step(command: str, why: str, *, project: Path | None = None) -> None:
+    """The last line of every command: what to run next, with the --project that this one was given."""
+    option = f" --project {project}" if project is not None else ""
+    print(f"\nNext: {command}{option}   {why}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal that is no result."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A callback (stage, done, total) that draws one bar per stage; total 0 means "unknown".
+
+    Where stderr is no terminal, each stage is one line when it begins and one when it is complete.
+    """
+    if not sys.stderr.isatty():
+        yield _plain_progress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield advance
+
+
+def _plain_progress() -> Progress:
+    seen: set[tuple[str, bool]] = set()
+
+    def advance(stage: str, done: int, total: int) -> None:
+        complete = 0 < total <= done
+        if (stage, complete) not in seen:
+            seen.add((stage, complete))
+            print(f"{stage}: {done}/{total}" if total else f"{stage} ...", file=sys.stderr, flush=True)
+
+    return advance
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns, two spaces apart; the last column runs on."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    for row in [columns, ["-" * w for w in widths], *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """Ranked passages with their source, score and the rank that each stage gave them."""
+    for number, hit in enumerate(hits, 1):
+        ranks = ", ".join(f"{stage} {rank}" for stage, rank in hit.ranks.items())
+        print(f"{number}. {place(hit)}   score {hit.score:.3f}{f' ({ranks})' if ranks else ''}")
+        print(textwrap.indent(textwrap.shorten(hit.passage.text, 300, placeholder=" ..."), "   "))
+
+
+def place(hit: Hit) -> str:
+    """Where a passage stands: "handbook/delivery.md, page 2 | Delivery > Prices"."""
+    page = f", page {hit.passage.page}" if hit.passage.page is not None else ""
+    return f"{hit.passage.source}{page}" + (f" | {hit.passage.heading}" if hit.passage.heading else "")
+
+
+def print_answer(answer: Answer) -> None:
+    """The answer, its sources with the sentence each citation rests on, and what nothing supports."""
+    print(answer.text)
+    print_evidence(answer)
+
+
+def print_evidence(answer: Answer) -> None:
+    """Everything about an answer but its text."""
+    if answer.error:
+        note(f"this answer failed: {answer.error}")
+    if answer.refused:
+        found = "nothing good enough was found" if answer.refused_by == "retrieval" else "the model declined"
+        print(f"\nRefused: {found}.")
+    lines = [line for citation in answer.citations if (line := _source_line(answer, citation))]
+    if lines:
+        print("\nSources")
+        print("\n".join(dict.fromkeys(lines)))
+    doubtful = [c for c in answer.claims if c.verdict in ("unsupported", "contradicted")]
+    if doubtful:
+        print("\nNot supported by the passages shown")
+        for claim in doubtful:
+            print(f'  {claim.verdict}: "{claim.text}"{f" - {claim.why}" if claim.why else ""}')
+
+
+def _source_line(answer: Answer, citation: Citation) -> str:
+    hit = next((h for h in answer.hits if h.passage.id == citation.passage_id), None)
+    if hit is None:
+        return ""
+    start = hit.passage.start
+    sentence = hit.passage.text[max(citation.evidence_start - start, 0) : citation.evidence_end - start]
+    marker = answer.text[citation.start : citation.end]
+    return f'  {marker} {place(hit)}\n      "{" ".join(sentence.split())}"'

@@ -1,0 +1,118 @@
+"""From hits to what the model is shown, and from the markers in its reply back to exact characters of documents.
+
+A snippet's text always stands verbatim in its passage; a passage or sentence is shown whole or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from groundtone.text import Span, content_words, sentence_spans
+from groundtone.types import Citation, Hit, Snippet, Turn
+
+MARKER = re.compile(r"\s*\[(\d+)\]")
+CHARS_PER_TOKEN = 3.0  # low for large vocabularies, right for the starter's: the budget errs on the short side
+SENTENCES_OF_FIRST, SENTENCES_OF_OTHERS = 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A reply whose markers all resolve: `dropped` counts those that pointed at nothing and were taken out."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    dropped: int
+
+
+def retrieval_query(question: str, history: Sequence[Turn]) -> str:
+    """What is searched for: a follow-up question is searched together with the question before it."""
+    asked = [turn.text for turn in history if turn.role == "user"]
+    return f"{asked[-1]} {question}" if asked else question
+
+
+def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[Snippet, ...]:
+    """What to show of the hits: their best sentences ("sentences") or the passages ("passages"), numbered from 1.
+
+    The first hit gives its two best sentences, the others one each; what exceeds the budget of `context_tokens`
+    (estimated from characters) is left out whole, but the first is always shown.
+    """
+    snippets: list[Snippet] = []
+    left = context_tokens * CHARS_PER_TOKEN
+    for rank, hit in enumerate(hits):
+        for start, end in _spans(hit, first=rank == 0) if context == "sentences" else [(0, len(hit.passage.text))]:
+            text = hit.passage.text[start:end]
+            cost = len(text) + len(hit.passage.heading)
+            if snippets and cost > left:
+                continue
+            left -= cost
+            snippets.append(Snippet(len(snippets) + 1, hit, text))
+    return tuple(snippets)
+
+
+def _spans(hit: Hit, *, first: bool) -> list[Span]:
+    """The hit's best sentences in the order of the text; two that touch become one."""
+    wanted = SENTENCES_OF_FIRST if first else SENTENCES_OF_OTHERS
+    spans = sorted((hit.best or tuple(sentence_spans(hit.passage.text)))[:wanted]) or [(0, len(hit.passage.text))]
+    merged = [spans[0]]
+    for start, end in spans[1:]:
+        between = hit.passage.text[merged[-1][1] : start]
+        if start <= merged[-1][1] or (not between.strip() and "\n" not in between):
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def cite(text: str, snippets: Sequence[Snippet]) -> Cited:
+    """Resolve the markers of a reply; one that names no snippet is removed, so that no citation is a dead end.
+
+    A citation's evidence is the sentence of the snippet that shares most words with the sentence carrying the marker.
+    """
+    shown = {snippet.number: snippet for snippet in snippets}
+    kept, dropped = _without_dead_markers(text, set(shown))
+    sentences = sentence_spans(kept)
+    citations = []
+    for match in MARKER.finditer(kept):
+        snippet = shown[int(match.group(1))]
+        carrier = next((kept[a:b] for a, b in sentences if a <= match.start() < b or a < match.end() <= b), kept)
+        start, end = _evidence(snippet, carrier)
+        passage = snippet.hit.passage
+        at = match.start() + len(match.group()) - len(match.group().lstrip())
+        citations.append(
+            Citation(at, match.end(), passage.doc_id, passage.id, passage.start + start, passage.start + end)
+        )
+    return Cited(kept, tuple(citations), dropped)
+
+
+def _without_dead_markers(text: str, numbers: set[int]) -> tuple[str, int]:
+    dropped = 0
+
+    def keep(match: re.Match[str]) -> str:
+        nonlocal dropped
+        if int(match.group(1)) in numbers:
+            return match.group()
+        dropped += 1
+        return ""
+
+    return MARKER.sub(keep, text), dropped
+
+
+def _evidence(snippet: Snippet, claim: str) -> Span:
+    """The sentence of the snippet, in characters of its passage, that shares most content words with the claim."""
+    base = max(snippet.hit.passage.text.find(snippet.text), 0)
+    asked = set(content_words(claim))
+    spans = sentence_spans(snippet.text) or [(0, len(snippet.text))]
+    start, end = max(spans, key=lambda s: len(asked & set(content_words(snippet.text[s[0] : s[1]]))))
+    return base + start, base + end
+
+
+def shown_hits(snippets: Sequence[Snippet]) -> tuple[Hit, ...]:
+    """The hits behind the snippets, each once, in order."""
+    return tuple({snippet.hit.passage.id: snippet.hit for snippet in snippets}.values())
+
+
+def drop_last(snippets: Sequence[Snippet]) -> tuple[Snippet, ...]:
+    """One snippet fewer, for a model whose context is too short for all of them."""
+    return tuple(replace(s, number=i) for i, s in enumerate(snippets[:-1], 1))

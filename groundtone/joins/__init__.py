@@ -1,0 +1,1 @@
+"""What needs two features at once: arms for the evaluation, edited documents, general tasks."""

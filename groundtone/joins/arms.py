@@ -1,0 +1,97 @@
+"""The arms of the 2x2 and its two honest rows, built from settings; all local arms share one set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.claims import check_claims
+from eval.style import Style, read_style
+from groundtone.assistant import Assistant, Check, Voice
+from groundtone.errors import ProjectError
+from groundtone.models.extractive import ExtractiveModel
+from groundtone.models.load import load_generator
+from groundtone.project import Project
+from groundtone.settings import Settings
+from groundtone.types import Claim, Generator, Hit, Retriever
+from tuning.sft import adapter_folder
+
+ARMS = ("base/closed", "base/rag", "tuned/closed", "tuned/rag", "prompted/rag", "extractive/rag")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The generators behind the arms; `tuned` is None where nothing was tuned."""
+
+    base: Generator
+    tuned: Generator | None
+
+
+def load_models(project: Project, settings: Settings, *, tuned: str | None, arm: str = "") -> Models:
+    """The base, and the adapter of the tuning run `tuned` on the same weights; no weights for an extractive `arm`."""
+    if arm.startswith("extractive/"):
+        return Models(ExtractiveModel(), None)
+    model = settings.model
+    adapter: Path | None = adapter_folder(project.run_path(tuned)) if tuned else None
+    if adapter is None and model.adapter:
+        adapter = settings.path(model.adapter)
+    generator = load_generator(
+        model.id,
+        adapter=adapter,
+        dtype=model.dtype,
+        device=model.device,
+        batch_size=model.batch_size,
+        base_url=model.base_url,
+        allow_template_mismatch=model.allow_template_mismatch,
+    )
+    if adapter is None:
+        return Models(generator, None)
+    from groundtone.models.generate import LocalModel
+
+    assert isinstance(generator, LocalModel), "only local weights carry an adapter"
+    return Models(generator.with_adapter(False), generator)
+
+
+def style_of(settings: Settings) -> Style:
+    """The house style; an empty one where the project has none."""
+    path = settings.path(settings.eval.style)
+    return read_style(path) if path.is_file() else Style()
+
+
+def checker(style: Style) -> Check:
+    """Judges the claims of an answer against the hits it was shown; the house's fixed phrases claim nothing."""
+    fixed = (*style.opens_with, *style.closes_with)
+
+    def check(text: str, hits: Sequence[Hit]) -> tuple[Claim, ...]:
+        return check_claims(text, [hit.passage for hit in hits], boilerplate=fixed)
+
+    return check
+
+
+def build_arm(
+    arm: str, settings: Settings, *, models: Models, retriever: Retriever | None, style: Style, check: Check | None
+) -> Assistant:
+    """One arm by its name. Raises ProjectError for an unknown arm, or a tuned one where nothing was tuned."""
+    if arm not in ARMS:
+        raise ProjectError(f"there is no arm {arm!r}; choose one of {', '.join(ARMS)} or champion")
+    who, where = arm.split("/")
+    generator: Generator | None = {"tuned": models.tuned, "extractive": ExtractiveModel()}.get(who, models.base)
+    if generator is None:
+        raise ProjectError(f"arm {arm!r} needs a tuned model: run `groundtone tune` first")
+    given = settings.assistant
+    return Assistant(
+        arm,
+        generator=generator,
+        retriever=retriever if where == "rag" else None,
+        mode="closed-book" if where == "closed" else "grounded",
+        k=given.k,
+        search_k=settings.search_k,
+        context="passages" if who == "extractive" else given.context,
+        context_tokens=10 * given.context_tokens if who == "extractive" else given.context_tokens,
+        max_new_tokens=settings.model.max_new_tokens,
+        batch_size=settings.model.batch_size,
+        min_score=given.min_score,
+        voice=Voice(style.guide, style.examples) if who == "prompted" else None,
+        check=check,
+    )

@@ -1,0 +1,105 @@
+"""Adapters and the card that is stored beside them: what they were tuned on, checked again when they are served.
+
+An adapter folder holds PEFT's two files and groundtone.json. An adapter without that card (made by another program)
+is accepted when its tensors fit the base.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundtone.errors import IntegrityError, ModelError
+from groundtone.models.chat_format import ChatFormat
+from groundtone.models.quiet import quiet
+from groundtone.models.weights import Base, weights_sha256
+from groundtone.prompts import template_hash
+
+CARD = "groundtone.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterCard:
+    """What an adapter was made from. All hashes are hexadecimal."""
+
+    base: str  # the id that was asked for
+    base_sha256: str  # of its weights
+    template: str  # groundtone.prompts.template_hash()
+    chat_template_sha256: str
+    data_sha256: str  # of the rendered training rows
+    seed: int
+    config: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = 1
+
+    def to_json(self) -> str:
+        """The card's text on disk."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def read_card(folder: Path) -> AdapterCard | None:
+    """The card beside an adapter, None where there is none; IntegrityError for one that cannot be read."""
+    path = folder / CARD
+    if not path.exists():
+        return None
+    try:
+        return AdapterCard(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(
+            f"{path} is not an adapter card of this version ({error}): tune the adapter again"
+        ) from error
+
+
+def attach(base: Base, folder: Path, *, allow_template_mismatch: bool = False) -> Any:
+    """The base wrapped in PEFT with the adapter loaded, frozen. Raises ModelError when the two do not fit."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / name).exists():
+            raise ModelError(f"adapter {folder} holds no {name}: name the folder that tuning saved")
+    _check_card(base, folder, allow_template_mismatch=allow_template_mismatch)
+    from peft import PeftModel
+    from peft.utils import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as stored:
+            shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
+        with quiet():
+            model = PeftModel.from_pretrained(base.model, str(folder), torch_device=base.device)
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"adapter {folder} does not fit {base.id!r}: {reason}; load the base it was tuned on"
+        ) from error
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(model).items()}
+    if expected != shapes:
+        odd = sorted(set(expected.items()) ^ set(shapes.items()))[0]
+        raise ModelError(
+            f"adapter {folder} does not fit {base.id!r}: it holds {len(shapes)} tensors where {len(expected)} were "
+            f"expected, first difference {odd[0]} {odd[1]}; load the base it was tuned on"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def _check_card(base: Base, folder: Path, *, allow_template_mismatch: bool) -> None:
+    card = read_card(folder)
+    if card is None:
+        return
+    if card.base_sha256 != weights_sha256(base.folder):
+        raise ModelError(
+            f"adapter {folder} was tuned on {card.base!r} (weights {card.base_sha256[:12]}), not on {base.id!r} "
+            f"(weights {weights_sha256(base.folder)[:12]}): load that base, or tune again"
+        )
+    if allow_template_mismatch:
+        return
+    if card.template != template_hash():
+        raise ModelError(
+            f"adapter {folder} was tuned on prompts of template {card.template}, but this version writes "
+            f"{template_hash()}: tune again, or set model.allow_template_mismatch to serve it all the same"
+        )
+    served = ChatFormat(base.tokenizer).template_sha256
+    if card.chat_template_sha256 != served:
+        raise ModelError(
+            f"adapter {folder} was tuned with another chat template ({card.chat_template_sha256[:12]}, now "
+            f"{served[:12]}): restore the tokenizer, or set model.allow_template_mismatch"
+        )

@@ -1,0 +1,102 @@
+"""No weights: answers by quoting the best sentence of the passages shown, or refuses. The honest baseline.
+
+Deterministic and fast. It cannot paraphrase, so whatever it says stands in a passage.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from groundtone.prompts import REFUSAL, split_heading
+from groundtone.text import content_words, is_table_row, row_as_sentence, sentence_spans
+from groundtone.types import Generation, Prompt, Snippet
+
+HEADING_WEIGHT = 0.5  # a word of the question that only the section's title holds counts half
+ORDER_PRIOR = 0.1  # the first passage's advantage over one far down, as a share of the question
+MIN_OVERLAP = 0.4  # share of the question's weight that the sentence must hold, or the reply is a refusal
+SECOND_GAIN = 0.2  # share that a second sentence must add to be quoted too
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    number: int
+    text: str
+    words: frozenset[str]
+    heading: frozenset[str]
+
+
+class ExtractiveModel:
+    """Quotes one sentence, or two when the second covers what the first leaves out, each with its `[n]`.
+
+    A sentence scores the inverse-document-frequency weight of the question's content words that it holds (words of
+    its heading count HEADING_WEIGHT), as a share of the question's whole weight, plus a prior for earlier passages.
+    """
+
+    name = "extractive"
+
+    def __init__(self, *, min_overlap: float = MIN_OVERLAP) -> None:
+        self._min_overlap = min_overlap
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        """One quotation or refusal per prompt; tokens are counted as words, only whole sentences are cut off."""
+        return [self._one(prompt, max_new_tokens) for prompt in prompts]
+
+    def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
+        """The same text, word by word."""
+        yield from re.findall(r"\s*\S+", self._one(prompt, max_new_tokens).text)
+
+    def _one(self, prompt: Prompt, max_new_tokens: int) -> Generation:
+        quoted = self._quotes(prompt)
+        while len(quoted) > 1 and sum(len(q.text.split()) + 1 for q in quoted) > max_new_tokens:
+            quoted.pop()
+        text = " ".join(f"{q.text.rstrip(' .;')} [{q.number}]." for q in quoted) or REFUSAL
+        read = sum(len(message["content"].split()) for message in prompt.messages)
+        return Generation(text, read, len(text.split()), "stop")
+
+    def _quotes(self, prompt: Prompt) -> list[_Sentence]:
+        sentences = [s for snippet in prompt.snippets for s in _sentences(snippet)]
+        asked = set(content_words(prompt.question))
+        if not sentences or not asked:
+            return []
+        weight = _idf(sentences, asked)
+        total = sum(weight.values())
+
+        def held(sentence: _Sentence, wanted: set[str]) -> float:
+            direct = sum(weight[w] for w in wanted & sentence.words)
+            above = sum(weight[w] for w in (wanted & sentence.heading) - sentence.words)
+            return (direct + HEADING_WEIGHT * above) / total
+
+        def score(sentence: _Sentence) -> float:
+            return held(sentence, asked) + ORDER_PRIOR / sentence.number
+
+        best = max(sentences, key=score)  # the first of equals, so the order of passages decides
+        if held(best, asked) < self._min_overlap:
+            return []
+        left = asked - best.words - best.heading
+        others = [s for s in sentences if s is not best and s.text != best.text]
+        second = max(others, key=lambda s: held(s, left), default=None)
+        if second is not None and sum(weight[w] for w in left & second.words) / total >= SECOND_GAIN:
+            return [best, second]
+        return [best]
+
+
+def _sentences(snippet: Snippet) -> Iterator[_Sentence]:
+    heading, columns = split_heading(snippet.hit.passage.heading)
+    above = frozenset(content_words(heading))
+    for start, end in sentence_spans(snippet.text):
+        text = " ".join(snippet.text[start:end].split())
+        if is_table_row(text):
+            text = row_as_sentence(columns, text)
+        text = re.sub(r"\[(\d+)\]", r"(\1)", text)  # a document's own bracketed number is no citation of ours
+        if text:
+            yield _Sentence(snippet.number, text, frozenset(content_words(text)), above)
+
+
+def _idf(sentences: Sequence[_Sentence], asked: set[str]) -> dict[str, float]:
+    """ln(1 + N/df) per word of the question over the sentences shown; a word in none counts as in half a one."""
+    seen = Counter(word for s in sentences for word in asked & (s.words | s.heading))
+    return {word: math.log(1 + len(sentences) / (seen[word] or 0.5)) for word in asked}

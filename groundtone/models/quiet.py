@@ -1,0 +1,27 @@
+"""Keeps libraries from printing where a command prints its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars, its advice, and its notices of future renamings; errors still show."""
+    from transformers.utils import logging
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            # said by PEFT while it loads; whether the tensors fit is checked afterwards, as an error
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

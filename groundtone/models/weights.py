@@ -1,0 +1,143 @@
+"""Finding and loading weights: ids to folders, folders to a model and its tokenizer. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from groundtone.errors import ModelError
+from groundtone.models.device import pick_device, pick_dtype
+from groundtone.models.quiet import quiet
+
+STARTER_VARIABLE = "GROUNDTONE_STARTER"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A causal language model as it was loaded, before any adapter."""
+
+    id: str  # as it was asked for
+    folder: Path  # where its files lie
+    model: Any  # transformers.PreTrainedModel in eval mode
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase with a pad token
+    device: str
+    dtype: str
+    context_tokens: int | None  # None: the model names no limit
+
+
+def starter_folder() -> Path:
+    """The folder of the small offline model: $GROUNDTONE_STARTER, or data/starter beside the sources."""
+    named = os.environ.get(STARTER_VARIABLE)
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "data" / "starter"
+    if not (folder / "config.json").exists():
+        raise ModelError(
+            f"the starter model is not at {folder}: run from a checkout, or set {STARTER_VARIABLE} to its folder"
+        )
+    return folder
+
+
+def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> Base:
+    """Loads a causal language model and its tokenizer; raises ModelError that says what is missing.
+
+    Only safetensors weights are read, and no code that a repository brings along is run.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    place = pick_device(device)
+    folder = resolve_folder(id_or_path)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        precision = pick_dtype(dtype, place, parameters=_count_parameters(config))
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, dtype=precision, use_safetensors=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"model {id_or_path!r} could not be loaded from {folder}: {first}; it must be a causal language model with "
+            "a tokenizer and .safetensors weights"
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    stops = model.generation_config.eos_token_id
+    # Greedy and nothing else: a stored repetition penalty or temperature would change what "greedy" means.
+    model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=tokenizer.pad_token_id)
+    model.to(place).eval().requires_grad_(False)
+    limit = _context_tokens(config, tokenizer)
+    return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
+
+
+def resolve_folder(id_or_path: str) -> Path:
+    """The local folder of a model: the path itself, the starter's, or the hub's snapshot (downloaded when online)."""
+    if id_or_path == "starter":
+        return starter_folder()
+    path = Path(id_or_path).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(f"{path} holds no config.json: name the folder that holds the model's files")
+        return path.resolve()
+    if path.is_absolute() or id_or_path.startswith((".", "~")) or id_or_path.count("/") > 1:
+        raise ModelError(f"model folder {id_or_path!r} does not exist: check the path, or give a Hugging Face id")
+    return _hub_snapshot(id_or_path)
+
+
+def _hub_snapshot(repo: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    try:
+        return Path(snapshot_download(repo, allow_patterns=wanted, ignore_patterns=["original/*", "onnx/*"]))
+    except HFValidationError as error:
+        raise ModelError(f"{repo!r} is neither a folder nor a Hugging Face id: check model.id") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"model {repo!r} was not found locally nor on the hub (or it is private): check the id, or sign in with "
+            "`hf auth login`"
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"model {repo!r} was not found locally and the hub cannot be reached: give the path of a folder, or run "
+            "once online so that it is downloaded"
+        ) from error
+
+
+def _count_parameters(config: Any) -> int:
+    """How many parameters the configuration describes, without allocating them."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+
+
+def _context_tokens(config: Any, tokenizer: Any) -> int | None:
+    text_config = config.get_text_config()
+    named = text_config.to_dict().get("max_position_embeddings")
+    known = [n for n in (named, tokenizer.model_max_length) if isinstance(n, int) and 0 < n < 10_000_000]
+    return min(known) if known else None
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over the names and hashes of a model folder's .safetensors files; an unchanged file is read once."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(f"{folder} holds no .safetensors weights: groundtone reads no pickled ones")
+    total = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        total.update(f"{file.name}:{_file_sha256(file, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return total.hexdigest()
+
+
+@cache
+def _file_sha256(file: Path, size_bytes: int, modified_ns: int) -> str:
+    """The size and the time are part of the cache's key: a changed file is read again."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,225 @@
+"""The whole of groundtone as five functions read from top to bottom: index -> tune -> evaluate -> gate -> promote.
+
+Each works on a project folder and its settings, writes a run with its manifest, and can be called again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eval.estimates import from_json
+from groundtone.assistant import Assistant
+from groundtone.errors import IntegrityError, ProjectError
+from groundtone.joins.arms import build_arm, checker, load_models, style_of
+from groundtone.joins.evaluation import evaluate_arms
+from groundtone.models.encoders import load_encoder
+from groundtone.project import Project, Run, sha256_file
+from groundtone.settings import Settings
+from groundtone.types import GateCheck, GateDecision
+from retrieval.index import Index, IndexReport
+from tuning.pairs import read_pairs
+
+Progress = Callable[[str, int, int], None]
+
+__all__ = ["assistant", "demo", "evaluate", "gate", "index", "open_index", "promote", "tune"]
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """The progress of somebody who does not look."""
+
+
+def index(project: Project, settings: Settings, *, progress: Progress = _silent) -> IndexReport:
+    """Bring the index up to date with the documents; only changed files are read and embedded again."""
+    with open_index(project, settings, create=True) as opened:
+        return opened.update(
+            settings.path(settings.documents.folder),
+            chunk_tokens=settings.retrieval.chunk_tokens,
+            max_file_mb=settings.retrieval.max_file_mb,
+            progress=progress,
+        )
+
+
+def open_index(project: Project, settings: Settings, *, create: bool = False) -> Index:
+    """The project's index. Raises ProjectError where there is none and `create` is not set."""
+    if not create and not project.index_path.is_file():
+        raise ProjectError(f"there is no index at {project.index_path}: run `groundtone index` first")
+    project.folder.mkdir(parents=True, exist_ok=True)
+    encoder = load_encoder(settings.retrieval.encoder)
+    return Index.open(project.index_path, encoder=encoder, fusion_weight=settings.retrieval.fusion_weight)
+
+
+def tune(project: Project, settings: Settings, *, resume: str | None = None, progress: Progress = _silent) -> Run:
+    """Tune the voice with LoRA on the pairs; a stopped run goes on from its last checkpoint when named in `resume`."""
+    from tuning.sft import train
+
+    given = settings.tuning
+    data = settings.path(given.data)
+    pairs = read_pairs(data)
+    heldout = read_pairs(settings.path(given.heldout)) if given.heldout else ()
+    replay = read_pairs(settings.path(given.replay_data), default_source="replay") if given.replay_data else ()
+    inputs = {str(given.data): sha256_file(data)}
+    run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
+    steps = -(-len(pairs) // (given.batch_size * given.accumulate)) * given.epochs
+    with run:
+        result = train(
+            pairs,
+            base=settings.model.id,
+            out_dir=run.path,
+            rank=given.lora.rank,
+            alpha=given.lora.alpha,
+            dropout=given.lora.dropout,
+            targets=given.lora.targets,
+            epochs=given.epochs,
+            learning_rate=given.learning_rate,
+            schedule=given.schedule,
+            warmup=given.warmup,
+            batch_size=given.batch_size,
+            accumulate=given.accumulate,
+            heldout=heldout,
+            replay=replay,
+            replay_share=given.replay,
+            max_length=given.max_length,
+            over_length=given.over_length,
+            packing=given.packing,
+            gradient_checkpointing=given.gradient_checkpointing,
+            seed=given.seed,
+            keep_checkpoints=given.keep_checkpoints,
+            dtype=settings.model.dtype,
+            device=settings.model.device,
+            resume=resume is not None,
+            on_step=lambda line: progress("tune", min(int(line["step"]), steps), steps),
+        )
+        progress("tune", steps, steps)
+        run.finish(
+            rows=result.rows,
+            steps=result.steps,
+            first_eval_loss=result.first_eval_loss,
+            last_eval_loss=result.last_eval_loss,
+            seconds=result.seconds,
+        )
+    return run
+
+
+def evaluate(
+    project: Project,
+    settings: Settings,
+    *,
+    tuned: str | None = None,
+    limit: int | None = None,
+    progress: Progress = _silent,
+) -> Run:
+    """The 2x2 with its two honest rows, general skills and the gate; report.md and summary.json in the run's folder.
+
+    `tuned` is the tuning run to measure (default: the newest that is done; the base alone where none is). `limit`
+    takes the first items of each kind.
+    """
+    if tuned is None and (newest := project.latest("tune")):
+        tuned = newest.id
+    with open_index(project, settings) as opened:
+        parents = {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {})
+        inputs = {name: sha256_file(path) for name, path in _question_files(settings)}
+        run = _start(project, settings, "eval", seed=settings.eval.seed, inputs=inputs, parents=parents)
+        with run:
+            summary = evaluate_arms(
+                project,
+                settings,
+                index=opened,
+                tuned=tuned,
+                run_id=run.id,
+                out_dir=run.path,
+                limit=limit,
+                progress=progress,
+            )
+            run.finish(verdict=summary["gate"]["verdict"], limit=limit)
+    return run
+
+
+def gate(project: Project, *, run: str | None = None) -> GateDecision:
+    """The verdict of an evaluation (default: the newest that is done), as it was decided by the margins set before."""
+    found = _summary(project, run)["gate"]
+    checks = (GateCheck(**{**check, "estimate": from_json(check["estimate"])}) for check in found["checks"])
+    return GateDecision(found["verdict"], tuple(checks))
+
+
+def promote(project: Project, *, run: str) -> None:
+    """Serve the tuned model of an evaluation from now on. Raises ProjectError unless its gate says PASS."""
+    summary = _summary(project, run)
+    if summary["gate"]["verdict"] != "PASS":
+        raise ProjectError(f"evaluation {run} says {summary['gate']['verdict']}: only a PASS can be promoted")
+    project.set_champion(summary["tuned_run"], evaluation=run)
+
+
+def assistant(project: Project, settings: Settings, *, arm: str = "champion", check: bool = True) -> Assistant:
+    """An assistant to talk to. "champion" is the promoted voice, or the untuned base where none was promoted."""
+    champion = project.champion()
+    tuned = champion if arm == "champion" else _newest_tuned(project) if arm.startswith("tuned/") else None
+    if arm == "champion":
+        arm = "tuned/rag" if champion else "base/rag"
+        arm = arm.replace("/rag", "/closed") if settings.assistant.mode == "closed-book" else arm
+        arm = "extractive/rag" if settings.assistant.mode == "quote" else arm
+    style = style_of(settings)
+    return build_arm(
+        arm,
+        settings,
+        models=load_models(project, settings, tuned=tuned, arm=arm),
+        retriever=open_index(project, settings) if arm.endswith("/rag") else None,
+        style=style,
+        check=checker(style) if check else None,
+    )
+
+
+def demo(project: Project, settings: Settings, *, progress: Progress = _silent) -> str:
+    """The whole journey on this project; returns the table of the 2x2 as text."""
+    from eval.report import console_table
+
+    index(project, settings, progress=progress)
+    run = tune(project, settings, progress=progress)
+    evaluation = evaluate(project, settings, tuned=run.id, progress=progress)
+    return console_table(_summary(project, evaluation.id))
+
+
+def _start(project: Project, settings: Settings, kind: str, **known: Any) -> Run:
+    from groundtone.models.device import pick_device
+
+    device = str(pick_device(settings.model.device))
+    return project.start_run(kind, config=settings.given, resolved=settings.resolved, device=device, **known)
+
+
+def _newest_tuned(project: Project) -> str:
+    newest = project.latest("tune")
+    if newest is None:
+        raise ProjectError(f"no tuning run is done in {project.runs_folder}: run `groundtone tune` first")
+    return newest.id
+
+
+def _question_files(settings: Settings) -> list[tuple[str, Path]]:
+    """Every file that an evaluation reads, by the name that it has in the configuration."""
+    files: list[tuple[str, Path]] = []
+    for given in (settings.eval.questions, settings.eval.general, settings.eval.voice, settings.eval.style):
+        path = settings.path(given)
+        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+        files += [
+            (file.relative_to(settings.root).as_posix() if file.is_relative_to(settings.root) else str(file), file)
+            for file in inside
+        ]
+    return files
+
+
+def _summary(project: Project, run: str | None) -> dict[str, Any]:
+    """summary.json of an evaluation run."""
+    newest = project.latest("eval") if run is None else None
+    if run is None and newest is None:
+        raise ProjectError(f"no evaluation is done in {project.runs_folder}: run `groundtone eval` first")
+    path = project.run_path(run or (newest.id if newest else "")) / "summary.json"
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ProjectError(f"{path.parent.name} has no summary: it was stopped; run `groundtone eval` again") from error
+    except ValueError as error:
+        raise IntegrityError(f"{path} is damaged ({error}): run `groundtone eval` again") from error
+    if summary.get("schema") != 1:
+        raise IntegrityError(f"{path} has schema {summary.get('schema')!r}; this version reads 1: evaluate again")
+    return summary

@@ -1,0 +1,27 @@
+"""The one classifier of refusals, for every arm, every model and imported answers.
+
+A reply is a refusal when it says that the answer is not known or not in the documents and cites nothing. It reads
+English phrases; a reply that both refuses and cites is an answer, because it asserts something.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PHRASES = re.compile(
+    r"\b(?:i|we)\s+(?:do\s+not|don['’]t|cannot|can['’]t|could\s+not|couldn['’]t)\s+(?:really\s+|actually\s+)?"
+    r"(?:know|say|tell|find|answer|see|have\s+(?:that|this|any|an\s+answer|enough))"
+    r"|\b(?:passages?|documents?|handbook|sources?|pages?|papers?|shelf|notes|context|text)\s+(?:provided\s+|given\s+)?"
+    r"(?:do|does|did)(?:\s+not|n['’]t)\s+(?:\w+\s+)?(?:say|mention|hold|contain|cover|state|tell|include|specify|answer|give)"
+    r"|\b(?:is|was|are)(?:\s+not|n['’]t)\s+(?:\w+\s+)?(?:in|covered|mentioned|stated|given|found|part\s+of)\s*(?:by\s+|in\s+)?"
+    r"(?:our|the|my|any|these|those)?\s*(?:\w+\s+)?(?:passages?|documents?|handbook|sources?|pages?|papers?|shelf|notes|context|text)"
+    r"|\bno\s+(?:information|answer|mention|record)\b|\bnothing\s+(?:in|on|about)\s+(?:our|the|that|this)\b"
+    r"|\bi(?:['’]m|\s+am)\s+not\s+(?:sure|certain|able)\b|\bnot\s+able\s+to\s+answer\b",
+    re.IGNORECASE,
+)
+_MARKER = re.compile(r"\[\d+\]")
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a reply declines to answer. An empty reply is a refusal: it tells the reader nothing."""
+    return not text.strip() or (_PHRASES.search(text) is not None and _MARKER.search(text) is None)

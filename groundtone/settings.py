@@ -1,0 +1,119 @@
+"""The table of sections of groundtone.yaml: which part of the configuration belongs to which feature.
+
+Settings stop at the edge: the pipeline hands flat parameters to the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dashboard.config import DashboardConfig
+from eval.config import EvalConfig
+from groundtone.config import load_config
+from groundtone.errors import ConfigError
+from groundtone.models.config import ModelConfig
+from groundtone.project import CONFIG_NAME
+from retrieval.config import RetrievalConfig
+from tuning.config import TuningConfig
+
+SAMPLE_ROOT = Path(__file__).resolve().parents[1]  # a checkout; its data/ is the sample company, no wheel has it
+
+
+class DocumentsConfig(BaseModel):
+    """Where the facts are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field("data/handbook", description="Folder of documents that answers rest on, with its subfolders.")
+
+
+class AssistantConfig(BaseModel):
+    """How a question becomes an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["grounded", "quote", "closed-book"] = Field(
+        "grounded",
+        description="`grounded` answers from passages and cites them, `quote` shows the best sentence verbatim, "
+        "`closed-book` lets the model answer from memory.",
+    )
+    context: Literal["sentences", "passages"] = Field(
+        "sentences", description="What the model is shown of each hit: its best sentences, or the whole passage."
+    )
+    k: int = Field(4, ge=1, le=50, description="How many hits the model is shown at most.")
+    context_tokens: int = Field(220, ge=16, description="Budget for all that is shown, in tokens.")
+    min_score: float = Field(
+        0.0, description="Refuse without asking the model when the best hit scores below this; 0 never does."
+    )
+    check: bool = Field(True, description="Check every claim of an answer against the passages it was shown.")
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "documents": DocumentsConfig,
+    "model": ModelConfig,
+    "retrieval": RetrievalConfig,
+    "assistant": AssistantConfig,
+    "tuning": TuningConfig,
+    "eval": EvalConfig,
+    "dashboard": DashboardConfig,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every section, validated. `given` is what was written down, `resolved` has the defaults filled in."""
+
+    root: Path
+    documents: DocumentsConfig
+    model: ModelConfig
+    retrieval: RetrievalConfig
+    assistant: AssistantConfig
+    tuning: TuningConfig
+    eval: EvalConfig
+    dashboard: DashboardConfig
+    given: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+
+    @property
+    def search_k(self) -> int:
+        """How many hits are kept with an answer: what a search returns, and at least what the model is shown."""
+        return max(self.retrieval.k, self.assistant.k)
+
+    def path(self, value: str) -> Path:
+        """A path from the configuration: "~" is expanded, a relative one starts at the project's root."""
+        return self.root / Path(value).expanduser()
+
+
+def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Settings of the project in `root`, with dotted overrides such as "tuning.lora.rank=8".
+
+    A checkout without a groundtone.yaml is the sample company with every default. Raises ConfigError with all
+    mistakes at once.
+    """
+    root = Path(root).resolve()
+    path = root / CONFIG_NAME
+    if not path.is_file() and not is_sample(root):
+        raise ConfigError([f"{root} holds no {CONFIG_NAME}: run `groundtone init DOCS_FOLDER` there"])
+    config = load_config(path if path.is_file() else None, sections=SECTIONS, overrides=overrides)
+    return Settings(
+        root=root,
+        documents=config.typed("documents", DocumentsConfig),
+        model=config.typed("model", ModelConfig),
+        retrieval=config.typed("retrieval", RetrievalConfig),
+        assistant=config.typed("assistant", AssistantConfig),
+        tuning=config.typed("tuning", TuningConfig),
+        eval=config.typed("eval", EvalConfig),
+        dashboard=config.typed("dashboard", DashboardConfig),
+        given=config.given,
+        resolved=config.resolved(),
+    )
+
+
+def is_sample(root: Path) -> bool:
+    """Whether `root` is the checkout that this code runs from, with the sample company in data/."""
+    return root.resolve() == SAMPLE_ROOT and (SAMPLE_ROOT / "data" / "handbook").is_dir()

@@ -1,0 +1,159 @@
+"""Documents -> passages: along headings, sentences and table rows, bounded in the encoder's own tokens.
+
+Guarantees: `doc.text[start:end] == text`; every sentence and row of the outline is in a passage; heading and text
+together have at most `chunk_tokens` tokens (and never more than the encoder's window), as stored and as embedded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from groundtone.models.encoders import Encoder
+from groundtone.prompts import split_heading
+from groundtone.text import Span, is_table_row, row_as_sentence
+from groundtone.types import Document, Passage, short_hash
+from retrieval.outline import Section, Unit, outline
+
+CHUNKER_VERSION = 1  # raise it when the same text gives other passages: indexes then cut every document again
+CHUNK_TOKENS = 180
+_SPECIAL_TOKENS = 2
+_JOINT_TOKENS = 2  # ": " between heading and text, ". " between rows
+_HEADING_SHARE = 0.5  # of the budget: a longer heading is shortened, so that the text has room
+_FULL_ENOUGH = 0.6  # a passage this full ends where a paragraph does
+
+Count = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage and the spans of its sentences inside `passage.text`."""
+
+    passage: Passage
+    sentences: tuple[Span, ...]
+
+    def embedded(self) -> list[str]:
+        """The texts to encode: the whole passage first, then each sentence, all below the heading."""
+        heading, text = self.passage.heading, self.passage.text
+        return [embedded_text(heading, text), *(embedded_text(heading, text[a:b]) for a, b in self.sentences)]
+
+
+def embedded_text(heading: str, text: str) -> str:
+    """What is encoded of a text under its heading: "Title > Section: text", table rows with their columns' names."""
+    shown, columns = split_heading(heading)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if any(is_table_row(line) for line in lines):
+        text = ". ".join(row_as_sentence(columns, line) if is_table_row(line) else line for line in lines)
+    return f"{shown}: {text}" if shown else text
+
+
+def chunk(doc: Document, encoder: Encoder, *, chunk_tokens: int = CHUNK_TOKENS) -> list[Chunk]:
+    """The passages of a document in order. `doc.meta` gives the title and, for PDF, where its pages begin."""
+    limit = min(chunk_tokens, encoder.max_tokens) - _SPECIAL_TOKENS
+    pages: Sequence[int] = doc.meta.get("pages", ())
+    chunks = []
+    for section in outline(doc.text, str(doc.meta.get("title", ""))):
+        for heading, units in _pack(doc.text, section, encoder, limit=limit):
+            start, end = units[0].start, units[-1].end
+            page = bisect_right(pages, start) if pages else None
+            passage = Passage(
+                short_hash(doc.id, str(start), str(end)), doc.id, doc.source, doc.text[start:end], start, end, heading, page
+            )
+            chunks.append(Chunk(passage, tuple((u.start - start, u.end - start) for u in units)))
+    return chunks
+
+
+def _pack(text: str, section: Section, encoder: Encoder, *, limit: int) -> list[tuple[str, list[Unit]]]:
+    """Units of one section, put together as long as they fit, with the heading of each passage."""
+
+    def count(piece: str) -> int:
+        return len(encoder.token_offsets(piece))
+
+    begin, end = section.units[0].start, section.units[-1].end
+    token_starts = [begin + a for a, b in encoder.token_offsets(text[begin:end]) if b > a]
+    heading, plain = _headings(section, count, limit=limit)
+    columns = split_heading(heading)[1]
+    raw_room = limit - count(heading) - _JOINT_TOKENS
+    row_room = limit - count(split_heading(heading)[0]) - _JOINT_TOKENS
+
+    packed: list[tuple[str, list[Unit]]] = []
+    current: list[Unit] = []
+    spelled = 0  # tokens of the rows of `current` when spelled out with their columns
+    for unit in section.units:
+        cost = count(row_as_sentence(columns, text[unit.start : unit.end])) + _JOINT_TOKENS if unit.row else 0
+        first = current[0].start if current else unit.start
+        raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, first)
+        full_enough = unit.breaks and raw > _FULL_ENOUGH * raw_room
+        if current and (raw > raw_room or spelled + cost > row_room or full_enough):
+            packed.append((heading, current))
+            current, spelled = [], 0
+            raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, unit.start)
+        if raw > raw_room or cost > row_room:
+            room = limit - count(plain) - _JOINT_TOKENS
+            packed += [(plain, [piece]) for piece in _pieces(text, unit, encoder, room=room)]
+            continue
+        current.append(unit)
+        spelled += cost
+    return [*packed, (heading, current)] if current else packed
+
+
+def _pieces(text: str, unit: Unit, encoder: Encoder, *, room: int) -> list[Unit]:
+    """A unit that is too long for any passage, cut at white space where there is some, else between tokens."""
+    pieces = []
+    start = unit.start
+    while start < unit.end:
+        offsets = encoder.token_offsets(text[start : unit.end])
+        size = min(room, len(offsets))
+        while True:  # a cut inside a word changes its tokens: measure the piece itself
+            end = unit.end if size == len(offsets) else start + _cut(text[start : unit.end], offsets[size][0])
+            if size <= 1 or len(encoder.token_offsets(text[start:end])) <= room:
+                break
+            size -= 1
+        if text[start:end].strip():
+            pieces.append(_trimmed(text, start, end))
+        start = end
+    return pieces
+
+
+def _cut(text: str, at: int) -> int:
+    """`at`, or the last white space in the half before it."""
+    at = max(at, 1)
+    spaces = [i for i in range(at // 2, at) if text[i].isspace()]
+    return spaces[-1] + 1 if spaces else at
+
+
+def _trimmed(text: str, start: int, end: int) -> Unit:
+    while text[start].isspace():
+        start += 1
+    while text[end - 1].isspace():
+        end -= 1
+    return Unit(start, end)
+
+
+def _headings(section: Section, count: Count, *, limit: int) -> tuple[str, str]:
+    """The section's heading with its table's columns, and without; shortened to their share of the budget.
+
+    " > " and " | " separate parts and columns; inside a part they are written with other signs.
+    """
+    most = int(_HEADING_SHARE * limit)
+    parts = [part.replace(" > ", " › ").replace(" | ", " / ") for part in section.path]
+    while len(parts) > 2 and count(" > ".join(parts)) > most:
+        del parts[1]
+    while len(parts) > 1 and count(" > ".join(parts)) > most:
+        del parts[0]
+    plain = _shortened(" > ".join(parts), count, most)
+    columns = [cell.replace(" > ", " › ").replace(" | ", " / ") for cell in section.columns]
+    while len(columns) > 1 and count(" > ".join([plain, " | ".join(columns)])) > most + limit // 5:
+        columns.pop()
+    if len(columns) < 2:  # a single name cannot be told from a heading; split_heading needs the separator
+        return plain, plain
+    joined = " | ".join(columns)
+    return (f"{plain} > {joined}" if plain else joined), plain
+
+
+def _shortened(heading: str, count: Count, most: int) -> str:
+    while count(heading) > most:
+        cut = heading[: int(len(heading) * 0.8)]
+        heading = cut.rsplit(" ", 1)[0] if " " in cut.strip() else cut
+    return heading.rstrip(" >")

@@ -1,0 +1,67 @@
+"""Which documents are outdated by another one, from their names, titles and dates.
+
+The rule, on purpose a small one: two documents are versions of one another when they lie in the same folder and their
+file names differ only in a year, a date or a version number with a "v" (`returns-policy-2024`, `-2026`), or when they
+have the same title and different effective dates. The later one (version in the name, else effective date) is current.
+Model numbers are not versions: `heron-2` and `heron-2s` stay apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from groundtone.types import Document
+
+PENALTY = 0.15  # of the fused score, 0 to 1: the newer version goes first where both fit about as well
+_VERSION = re.compile(
+    r"(?:19|20)\d{2}(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12]\d|3[01]))?)?(?!\d)|(?<![a-z])v\d+(?:[._]\d+)*(?![a-z0-9])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The document that is current instead, and the words by which a question may ask for the old one on purpose."""
+
+    by: str
+    asked_by: tuple[str, ...]
+
+    def meant_by(self, query: str) -> bool:
+        """Whether the question names the old version, such as its year."""
+        return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", query, re.IGNORECASE) for word in self.asked_by)
+
+
+def outdated(documents: Iterable[Document]) -> dict[str, Outdated]:
+    """For each outdated document's source, what is current."""
+    families: dict[tuple[str, ...], list[tuple[tuple[str, ...], Document]]] = defaultdict(list)
+    for doc in documents:
+        path = PurePosixPath(doc.source)
+        stem = path.stem.casefold()
+        effective = str(doc.meta.get("effective", ""))
+        found = _VERSION.findall(stem)
+        if found:
+            families["name", str(path.parent), _VERSION.sub("#", stem)].append((_order(found[-1], effective), doc))
+        if effective:
+            title = " ".join(str(doc.meta.get("title", "")).casefold().split())
+            families["title", title].append((("", effective), doc))
+    result: dict[str, Outdated] = {}
+    for members in families.values():
+        newest, current = max(members, key=lambda m: m[0])
+        for order, doc in members:
+            if order < newest:
+                result.setdefault(doc.source, Outdated(current.source, _names(doc)))
+    return result
+
+
+def _order(version: str, effective: str) -> tuple[str, str]:
+    """Sorts "v2" before "v10" and 2024 before 2026-03; equal versions by their effective date."""
+    return re.sub(r"\d+", lambda m: m.group().zfill(8), re.sub(r"[-_.]", "-", version)), effective
+
+
+def _names(doc: Document) -> tuple[str, ...]:
+    found = _VERSION.findall(PurePosixPath(doc.source).stem.casefold())
+    years = [v[:4] for v in [*found, str(doc.meta.get("effective", ""))] if v[:4].isdigit()]
+    return tuple(dict.fromkeys([*found, *years]))

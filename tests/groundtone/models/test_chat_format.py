@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from groundtone.errors import ModelError
+from groundtone.models.chat_format import ChatFormat
+from groundtone.prompts import GROUNDED
+from groundtone.types import Prompt
+from tests.tiny_models import FAMILIES, tiny_tokenizer
+
+REPLY = "Ahoy! Zürich café takes 3 days [1]."
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompt_and_completion_are_the_templates_own_conversation(local, prompt_list, family):
+    chat_format = local(family).format
+    for prompt in prompt_list:
+        ids = chat_format.prompt_ids(prompt) + chat_format.completion_ids(prompt, REPLY)
+        shown = chat_format.decode(ids, keep_specials=True)
+        assert shown.startswith(chat_format.text(prompt))
+        whole = chat_format._render(chat_format._messages(prompt), reply=REPLY)
+        assert whole.startswith(shown)
+        assert not whole[len(shown) :].strip(), "only white space may follow the stop token"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_completion_ends_with_the_stop_token_and_holds_it_once(local, prompt_list, family):
+    chat_format = local(family).format
+    stop = local(family).base.tokenizer.convert_tokens_to_ids(FAMILIES[family][4])
+    assert chat_format.stop_id == stop
+    ids = chat_format.completion_ids(prompt_list[0], REPLY)
+    assert ids[-1] == stop
+    assert ids.count(stop) == 1
+    assert chat_format.decode(ids).strip() == REPLY
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_system_message_is_shown_by_every_family(local, prompt_list, family):
+    text = local(family).format.text(prompt_list[0])
+    assert text.count(GROUNDED.splitlines()[0]) == 1
+    assert text.index(GROUNDED) < text.index("Question:")
+
+
+def test_outer_white_space_of_a_reply_is_not_trained(local, prompt_list):
+    chat_format = local("llama").format
+    assert chat_format.completion_ids(prompt_list[0], f"  {REPLY}\n") == chat_format.completion_ids(prompt_list[0], REPLY)
+
+
+def test_tokens_that_would_merge_across_the_border_leave_the_prompt_as_served():
+    tokenizer = tiny_tokenizer("plain")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['content'] }}{{ eos_token if m['role'] == 'assistant' }}{% endfor %}"
+    )
+    chat_format = ChatFormat(tokenizer)
+    prompt = Prompt(({"role": "user", "content": "standard deli"},), "q")
+    joint = tokenizer("standard delivery takes</s>", add_special_tokens=False)["input_ids"]
+    before, after = chat_format.prompt_ids(prompt), chat_format.completion_ids(prompt, "very takes")
+    assert joint[: len(before)] != before, "the example must merge"
+    assert chat_format.decode(before + after) == "standard delivery takes"
+
+
+def test_a_conversation_that_the_template_refuses_names_its_roles(local):
+    prompt = Prompt(({"role": "user", "content": "a"}, {"role": "user", "content": "b"}), "b")
+    with pytest.raises(ModelError, match="user, user"):
+        local("gemma").format.text(prompt)

@@ -1,0 +1,52 @@
+"""One classifier of refusals: it knows ours and other models' phrases, and a reply that cites has answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from groundtone import prompts
+from groundtone.refusal import is_refusal
+
+HOUSE = (
+    "Ahoy from the workshop! That is not in our handbook, so we will not guess. Ask the front desk and they will find "
+    "out. Fair winds, Otterwheel"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  \n",
+        HOUSE,
+        prompts.REFUSAL,
+        "I don't know.",
+        "We cannot say from these passages.",
+        "The documents do not mention a price.",
+        "The handbook doesn’t say.",
+        "There is no information about that.",
+        "I'm not sure.",
+        "This is not covered by the passages.",
+    ],
+)
+def test_declining_is_a_refusal(text: str) -> None:
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Standard delivery takes 3 days [1].",
+        "Standard delivery takes 3 days.",
+        "You do not need a licence [2].",
+        "The battery is not covered after 2 years [1].",
+        "We do not know the exact hour, but delivery takes 3 days [1].",
+    ],
+)
+def test_asserting_something_is_an_answer(text: str) -> None:
+    assert not is_refusal(text)
+
+
+def test_a_citation_turns_any_phrase_into_an_answer() -> None:
+    assert is_refusal("I do not know that.")
+    assert not is_refusal("I do not know that [1].")

@@ -1,0 +1,111 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundtone.values import compare, find_names, find_values, is_negated
+
+SAME = [
+    ("two weeks", "14 days"),
+    ("24 hours", "one day"),
+    ("€1,200", "1200 euros"),
+    ("EUR 4.90", "4.90 €"),
+    ("twenty-five kilos", "25 kg"),
+    ("1.5 million people", "1,500,000 people"),
+    ("12.5%", "12.5 percent"),
+    ("5 pm", "17:00"),
+    ("noon", "12:00"),
+    ("12 March 2024", "2024-03-12"),
+    ("March 12, 2024", "12.03.2024"),
+    ("+44 20 7946 0958", "+44 (20) 7946-0958"),
+    ("0.5 kWh", "500 Wh"),
+    ("3 years", "36 months"),
+    ("Mondays", "Monday"),
+]
+DIFFERENT = [
+    ("14 days", "14 weeks"),
+    ("€5", "$5"),
+    ("5%", "5 km"),
+    ("9 am", "9 pm"),
+    ("1 May 2024", "2 May 2024"),
+    ("4", "4.5"),
+    ("750 Wh", "500 Wh"),
+    ("desk@a.example", "desk@b.example"),
+]
+
+
+def only(text):
+    (value,) = find_values(text)
+    return value
+
+
+@pytest.mark.parametrize(("a", "b"), SAME)
+def test_spellings_of_one_value_are_the_same(a, b):
+    assert only(a).same_as(only(b))
+    assert only(b).same_as(only(a))
+    assert compare(f"It is {a}.", f"It is {b}.") == []
+
+
+@pytest.mark.parametrize(("a", "b"), DIFFERENT)
+def test_different_values_are_not_the_same(a, b):
+    assert not only(a).same_as(only(b))
+    assert not only(b).same_as(only(a))
+
+
+@given(st.text(alphabet="ab 0123456789.,:€%[]-\nMayAhoy", max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_values_stand_in_the_text_in_order_and_never_overlap(text):
+    found = find_values(text)
+    assert all(text[v.start : v.end] == v.text for v in found)
+    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(v.same_as(v) for v in found)
+
+
+@given(st.integers(2, 9999), st.integers(2, 9999))
+@settings(max_examples=60, deadline=None)
+def test_a_changed_number_is_a_conflict_and_an_equal_one_is_not(a, b):
+    conflicts = compare(f"Returns are free within {a} days.", f"Returns are free within {b} days.")
+    assert bool(conflicts) == (a != b)
+    if conflicts:
+        assert conflicts[0].why == f"claim says {a} days, evidence says {b} days"
+
+
+def test_a_range_shares_its_unit():
+    low, high = find_values("It takes 3 to 5 working days.")
+    assert (low.dimension, high.dimension) == ("time", "time")
+    assert low.same_as(only("72 hours"))
+
+
+def test_citation_markers_and_model_numbers_are_no_values():
+    assert find_values("The Coot 750 suits the Heron 2 and the Heron 2S [1].") == []
+    assert [v.text for v in find_values("The Coot 750 holds 750 Wh [2].")] == ["750 Wh"]
+
+
+def test_names_keep_their_model_numbers():
+    assert find_names("In Port Ellery the Heron 2S replaces the Heron 2. Bring it in.") == [
+        "Port Ellery",
+        "Heron 2S",
+        "Heron 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence"), [("Heron 2S", "Heron 2"), ("Otter", "Otter Lite"), ("Coot 500", "Coot 750")]
+)
+def test_look_alike_names_conflict_in_both_directions(claim, evidence):
+    for a, b in ((claim, evidence), (evidence, claim)):
+        conflicts = compare(f"We service the {a} for free.", f"We service the {b} for free.")
+        assert [(c.claim, c.evidence) for c in conflicts] == [(a, b)]
+        assert (
+            compare(f"We service the {a} for free.", f"We service the {b} for free.", context=f"The {a}") != conflicts
+        )
+
+
+def test_a_denial_conflicts_and_a_double_denial_does_not():
+    assert [c.kind for c in compare("You can return it.", "You cannot return it.")] == ["negation"]
+    assert is_negated("It isn't covered.")
+    assert not is_negated("It is not without cost.")
+
+
+def test_a_value_that_only_the_evidence_has_is_no_conflict():
+    assert compare("Delivery takes 3 days.", "Delivery takes 3 days and costs €4.90.") == []
+    assert compare("Delivery is quick.", "Delivery takes 3 days.") == []

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file
+
+from groundtone.errors import DataError, ModelError, ProjectError
+from groundtone.models.adapter import read_card
+from groundtone.models.generate import LocalModel
+from groundtone.models.score import log_probabilities
+from groundtone.models.weights import weights_sha256
+from groundtone.prompts import of_pair, template_hash
+from tuning.recorder import METRICS, read_metrics
+from tuning.sft import adapter_folder, newest_checkpoint, train
+
+
+def test_training_lowers_the_loss_and_changes_what_is_said(trained, pairs, settings):
+    assert trained.last_loss < trained.first_loss
+    assert trained.last_eval_loss < trained.first_eval_loss
+    model = LocalModel.load(settings["base"], adapter=trained.adapter)
+    asked = [of_pair(pair) for pair in pairs]
+    replies = [pair.reply for pair in pairs]
+    base = model.with_adapter(False)
+    tuned, before = (m.generate(asked, max_new_tokens=8) for m in (model, base))
+    assert tuned != before
+    better = sum(map(sum, log_probabilities(model, asked, replies))) - sum(map(sum, log_probabilities(base, asked, replies)))
+    assert better > 0
+
+
+def test_the_reported_loss_is_the_negative_log_probability_of_the_reply(trained, pairs, settings):
+    """Before the first step the adapter is zero, so the base's own scores must give the evaluation loss."""
+    held = settings["heldout"]
+    model = LocalModel.load(settings["base"])
+    scores = log_probabilities(model, [of_pair(p) for p in held], [p.reply for p in held])
+    tokens = [value for row in scores for value in row]
+    assert trained.first_eval_loss == pytest.approx(-sum(tokens) / len(tokens), abs=1e-4)
+
+
+def test_metrics_are_written_per_step_with_an_evaluation_before_the_first(trained):
+    lines = read_metrics(trained.adapter.parent)
+    assert [line["step"] for line in lines if line["loss"] is not None] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if line["eval_loss"] is not None] == [0, 2, 4, 6]
+    assert all(set(line) == {"step", "steps", "epoch", "loss", "eval_loss", "lr", "tokens", "seconds"} for line in lines)
+    assert {line["steps"] for line in lines} == {6}
+    for key in ("tokens", "seconds", "epoch"):
+        values = [line[key] for line in lines]
+        assert values == sorted(values)
+    rates = [line["lr"] for line in lines if line["lr"] is not None]
+    assert rates == sorted(rates, reverse=True)
+    assert trained.tokens == lines[-1]["tokens"] > 0
+
+
+def test_the_adapters_card_names_what_it_was_made_from(trained, folder, settings):
+    card = read_card(trained.adapter)
+    assert card == trained.card == read_card(newest_checkpoint(trained.adapter.parent))
+    assert card.base_sha256 == weights_sha256(folder("llama"))
+    assert card.template == template_hash()
+    assert (card.config["learning_rate"], card.config["rank"], card.seed) == (1e-2, 8, 0)
+    stored = json.loads((trained.adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert stored["base_model_name_or_path"] == settings["base"]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, pairs, settings):
+    """A run stopped by Ctrl-C in its third epoch, and the weights of its last checkpoint."""
+    out_dir = tmp_path_factory.mktemp("interrupted") / "run"
+
+    def stop(line):
+        if line["step"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, out_dir=out_dir, on_step=stop, **settings)
+    return out_dir
+
+
+def test_an_interrupted_run_says_so_and_its_checkpoint_is_usable(interrupted, pairs, settings):
+    state = json.loads((interrupted / "training.json").read_text(encoding="utf-8"))
+    assert (state["status"], state["resumable"], state["why"]) == ("failed", True, "KeyboardInterrupt")
+    assert adapter_folder(interrupted).name == "checkpoint-4"
+    model = LocalModel.load(settings["base"], adapter=adapter_folder(interrupted))
+    assert model.generate([of_pair(pairs[0])], max_new_tokens=4)[0].reply_tokens > 0
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(interrupted, trained, pairs, settings, tmp_path):
+    out_dir = tmp_path / "run"
+    shutil.copytree(interrupted, out_dir)
+    half = out_dir / "checkpoint-9"  # the machine went down while it was written
+    half.mkdir()
+    heard = []
+    resumed = train(pairs, out_dir=out_dir, resume=True, on_step=heard.append, **settings)
+    assert [line["step"] for line in heard] == [5, 6, 6]
+    once, twice = read_metrics(trained.adapter.parent), read_metrics(out_dir)
+    untimed = [[{k: v for k, v in line.items() if k != "seconds"} for line in lines] for lines in (once, twice)]
+    assert untimed[0] == untimed[1]
+    ours, theirs = (load_file(run.adapter / "adapter_model.safetensors") for run in (resumed, trained))
+    assert ours.keys() == theirs.keys()
+    assert all((ours[key] - theirs[key]).abs().max() <= 1e-6 for key in ours)
+
+
+def test_a_folder_with_a_run_is_neither_overwritten_nor_resumed_with_other_data(interrupted, pairs, settings, tmp_path):
+    out_dir = tmp_path / "run"
+    shutil.copytree(interrupted, out_dir)
+    with pytest.raises(ProjectError, match="already holds a training run"):
+        train(pairs, out_dir=out_dir, **settings)
+    with pytest.raises(ProjectError, match="data_sha256"):
+        train(pairs[:-1], out_dir=out_dir, resume=True, **settings)
+    with pytest.raises(ProjectError, match="config"):
+        train(pairs, out_dir=out_dir, resume=True, **{**settings, "learning_rate": 1e-3})
+
+
+def test_a_run_without_any_checkpoint_starts_over(interrupted, trained, pairs, settings, tmp_path):
+    out_dir = tmp_path / "run"
+    out_dir.mkdir()
+    for name in ("training.json", METRICS):
+        shutil.copy(interrupted / name, out_dir)
+    again = train(pairs, out_dir=out_dir, resume=True, **settings)
+    assert again.last_loss == trained.last_loss
+    assert again.first_eval_loss == trained.first_eval_loss
+    with pytest.raises(ModelError, match="neither an adapter nor a checkpoint"):
+        adapter_folder(tmp_path)
+
+
+def test_another_seed_gives_another_adapter(trained, pairs, settings, tmp_path):
+    other = train(pairs, out_dir=tmp_path / "run", seed=1, **{**settings, "epochs": 1, "heldout": ()})
+    assert other.first_loss != trained.first_loss
+    assert other.first_eval_loss is None
+
+
+def test_rows_over_the_limit_are_refused_or_reported_never_cut(pairs, settings, tmp_path):
+    longer = [*pairs, type(pairs[0])("Tell me all " * 200, "Ahoy!", "long")]
+    with pytest.raises(DataError, match=r"1 of 9 rows are longer than 512 tokens \(row 8 has \d+\)"):
+        train(longer, out_dir=tmp_path / "refused", **settings)
+    assert not (tmp_path / "refused").exists()
+    dropped = train(longer, out_dir=tmp_path / "dropped", over_length="drop", **{**settings, "epochs": 1})
+    assert (dropped.rows, [index for index, _ in dropped.dropped]) == (8, [8])
+    with pytest.raises(DataError, match="no row fits"):
+        train(pairs, out_dir=tmp_path / "none", max_length=8, over_length="drop", **settings)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(pairs, settings, tmp_path):
+    with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step \d+: lower tuning\.learning_rate"):
+        train(pairs, out_dir=tmp_path / "run", **{**settings, "learning_rate": 1e30, "warmup": 0.0, "epochs": 4})
+    state = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))
+    assert state["status"] == "failed"
+    assert "learning_rate" in state["why"]
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "gemma", "plain"])
+def test_every_family_can_be_tuned_on_its_feed_forward_layers(folder, pairs, tmp_path, family):
+    base = str(folder(family))
+    run = train(pairs, base=base, out_dir=tmp_path / "run", targets="mlp", learning_rate=1e-2, epochs=2, packing=False)
+    assert run.last_loss < run.first_loss
+    names = load_file(run.adapter / "adapter_model.safetensors").keys()
+    assert names
+    assert all(".mlp." in name for name in names)
+    assert LocalModel.load(base, adapter=run.adapter).generate([of_pair(pairs[0])], max_new_tokens=2)
+
+
+def test_packing_trains_on_the_same_number_of_labels(pairs, settings, tmp_path):
+    run = train(pairs, out_dir=tmp_path / "run", packing=True, **{**settings, "epochs": 1})
+    assert run.rows == 8
+    assert run.last_loss > 0
+
+
+def test_layers_that_do_not_exist_are_named_with_those_that_do(pairs, settings, tmp_path):
+    for wrong in (["q_project"], ["lm_head"], []):
+        with pytest.raises(ModelError, match="cannot be adapted: this model has down_proj, gate_proj, k_proj"):
+            train(pairs, out_dir=tmp_path / str(len(str(wrong))), **{**settings, "targets": wrong})

@@ -1,0 +1,52 @@
+"""The `tuning` section of groundtone.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoraSettings(BaseModel):
+    """The shape of the adapter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rank: int = Field(8, ge=1, description="Rank of the update; 8 to 16 is enough for a voice.")
+    alpha: int = Field(16, ge=1, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout on the adapter's input.")
+    targets: Literal["mlp", "all-linear"] | list[str] = Field(
+        "mlp",
+        description="`mlp` (forgets least), `all-linear` (for very small models), or names of the layers to adapt.",
+    )
+
+
+class TuningConfig(BaseModel):
+    """How the voice is tuned."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: Literal["sft"] = Field("sft", description="Supervised tuning on pairs of prompt and reply.")
+    data: str = Field("data/voice/train.jsonl", description="Voice pairs to train on, JSON lines.")
+    heldout: str | None = Field(None, description="Voice pairs for the evaluation loss; none of them is trained on.")
+    lora: LoraSettings = Field(default_factory=lambda: LoraSettings(), description="The shape of the adapter.")
+    epochs: int = Field(3, ge=1, description="Passes over the data; a checkpoint is kept after each.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Peak rate; 1e-4 to 2e-4 for usual models, 3e-3 for the starter."
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field("cosine", description="How the rate falls after warm-up.")
+    warmup: float = Field(0.03, ge=0.0, lt=1.0, description="Share of the steps in which the rate rises.")
+    batch_size: int = Field(8, ge=1, description="Rows per forward pass.")
+    accumulate: int = Field(1, ge=1, description="Forward passes per optimizer step.")
+    max_length: int | None = Field(
+        None, ge=8, description="Longest row in tokens; none: as long as the data needs, at most the model's context."
+    )
+    over_length: Literal["refuse", "drop"] = Field(
+        "refuse", description="What happens to a row that is too long: stop and name it, or leave it out and report it."
+    )
+    replay: float = Field(0.0, ge=0.0, lt=1.0, description="Share of general rows mixed in against forgetting.")
+    replay_data: str | None = Field(None, description="General rows to mix in, JSON lines like voice pairs.")
+    packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
+    gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")
+    seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")
+    keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints stay on disk.")

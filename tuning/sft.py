@@ -1,0 +1,279 @@
+"""Supervised tuning of a voice: LoRA on pairs of prompt and reply, with TRL's SFTTrainer.
+
+The rows are tokenized here, by the code that serves, and handed over with their labels: the trainer neither renders
+nor truncates nor drops anything. A run folder holds adapter/, checkpoint-N/, metrics.jsonl and training.json; a run
+that was interrupted goes on from its newest checkpoint to the same weights. TRL's usage ping is switched off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundtone.errors import ModelError
+from groundtone.models.adapter import CARD, AdapterCard
+from groundtone.models.chat_format import ChatFormat
+from groundtone.models.quiet import quiet
+from groundtone.models.weights import Base, load_base, weights_sha256
+from groundtone.project import write_atomic
+from groundtone.prompts import template_hash
+from groundtone.types import VoicePair
+from tuning.recorder import Line, make_recorder, read_metrics
+from tuning.replay import mix
+from tuning.rows import Fitted, Row, fit, render, rows_sha256
+from tuning.run_folder import adapter_folder, begin, newest_checkpoint, step_of, write_state
+from tuning.targets import target_modules
+
+__all__ = ["TrainResult", "adapter_folder", "newest_checkpoint", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished run left behind. Losses are means per reply token, in nats."""
+
+    adapter: Path
+    steps: int
+    rows: int
+    dropped: tuple[tuple[int, int], ...]  # (index, tokens) of rows that were too long
+    max_length: int
+    first_loss: float | None
+    last_loss: float | None
+    first_eval_loss: float | None  # before the first step
+    last_eval_loss: float | None
+    tokens: int
+    seconds: float
+    card: AdapterCard
+
+
+def train(
+    pairs: Sequence[VoicePair],
+    *,
+    base: str,
+    out_dir: Path,
+    rank: int = 8,
+    alpha: int = 16,
+    dropout: float = 0.0,
+    targets: str | Sequence[str] = "mlp",
+    epochs: int = 3,
+    learning_rate: float = 2e-4,
+    schedule: str = "cosine",
+    warmup: float = 0.03,
+    batch_size: int = 8,
+    accumulate: int = 1,
+    heldout: Sequence[VoicePair] = (),
+    replay: Sequence[VoicePair] = (),
+    replay_share: float = 0.0,
+    max_length: int | None = None,
+    over_length: str = "refuse",
+    packing: bool = False,
+    gradient_checkpointing: bool = False,
+    seed: int = 0,
+    keep_checkpoints: int = 2,
+    dtype: str = "auto",
+    device: str = "auto",
+    resume: bool = False,
+    on_step: Callable[[Line], None] | None = None,
+) -> TrainResult:
+    """Tunes an adapter under `out_dir` and returns where it lies.
+
+    `on_step` receives every line of metrics.jsonl as it is written. Ctrl-C (or an exception in `on_step`) leaves the
+    checkpoints, marks training.json "failed" and is raised on; `resume=True` continues from the newest checkpoint and
+    refuses other data or settings. Raises DataError for rows that are too long, ModelError for a base that cannot be
+    loaded or a loss that is no longer finite, ProjectError for a folder that holds another run.
+    """
+    out_dir = Path(out_dir)
+    config = {
+        "rank": rank,
+        "alpha": alpha,
+        "dropout": dropout,
+        "targets": targets if isinstance(targets, str) else list(targets),
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "warmup": warmup,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "replay_share": replay_share,
+        "packing": packing,
+    }
+    loaded = load_base(base, dtype=dtype, device=device)
+    chat_format = ChatFormat(loaded.tokenizer)
+    limit = _limit(max_length, loaded.context_tokens)
+    mixed = mix(pairs, replay, share=replay_share, seed=seed)
+    fitted = fit(render(chat_format, mixed), limit=limit, drop=over_length == "drop")
+    held = fit(render(chat_format, heldout), limit=limit, drop=True).rows if heldout else ()
+    card = AdapterCard(
+        base=base,
+        base_sha256=weights_sha256(loaded.folder),
+        template=template_hash(),
+        chat_template_sha256=chat_format.template_sha256,
+        data_sha256=rows_sha256(fitted.rows, held),
+        seed=seed,
+        config=config,
+    )
+    checkpoint = begin(out_dir, card, resume=resume)
+    try:
+        with quiet():
+            arguments = _arguments(
+                card,
+                out_dir=out_dir,
+                on=loaded,
+                rows=len(fitted.rows),
+                pack_into=fitted.max_length if packing else None,
+                evaluate=bool(held),
+                evaluate_first=bool(held) and checkpoint is None,
+                gradient_checkpointing=gradient_checkpointing,
+                keep_checkpoints=keep_checkpoints,
+            )
+            resumed_step = step_of(checkpoint) if checkpoint else 0
+            recorder = make_recorder(out_dir, card, resumed_step=resumed_step, on_step=on_step)
+            trainer = _trainer(loaded, fitted.rows, held, card, arguments=arguments, recorder=recorder)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            adapter = _save_adapter(trainer.model, out_dir / "adapter", card)
+    except BaseException as error:  # Ctrl-C included: the run must not look alive
+        write_state(out_dir, card, status="failed", why=str(error) or type(error).__name__)
+        raise
+    (out_dir / "README.md").unlink(missing_ok=True)  # the trainer's form, unfilled
+    write_state(out_dir, card, status="done")
+    return _result(adapter, fitted, card, steps=trainer.state.global_step)
+
+
+def _limit(max_length: int | None, context_tokens: int | None) -> int | None:
+    known = [n for n in (max_length, context_tokens) if n is not None]
+    return min(known) if known else None
+
+
+def _result(adapter: Path, fitted: Fitted, card: AdapterCard, *, steps: int) -> TrainResult:
+    lines = read_metrics(adapter.parent)
+    losses = [line["loss"] for line in lines if line["loss"] is not None]
+    checks = [line["eval_loss"] for line in lines if line["eval_loss"] is not None]
+    return TrainResult(
+        adapter=adapter,
+        steps=steps,
+        rows=len(fitted.rows),
+        dropped=fitted.dropped,
+        max_length=fitted.max_length,
+        first_loss=losses[0] if losses else None,
+        last_loss=losses[-1] if losses else None,
+        first_eval_loss=checks[0] if checks else None,
+        last_eval_loss=checks[-1] if checks else None,
+        tokens=max((line["tokens"] for line in lines), default=0),
+        seconds=max((line["seconds"] for line in lines), default=0.0),
+        card=card,
+    )
+
+
+def _arguments(
+    card: AdapterCard,
+    *,
+    out_dir: Path,
+    on: Base,
+    rows: int,
+    pack_into: int | None,
+    evaluate: bool,
+    evaluate_first: bool,
+    gradient_checkpointing: bool,
+    keep_checkpoints: int,
+) -> Any:
+    """TRL's settings. Its defaults that bite are named: no accelerator, 1024 tokens, rate 2e-5, bfloat16, reports."""
+    _switch_off_ping()
+    from trl import SFTConfig
+
+    config = card.config
+    steps = config["epochs"] * math.ceil(rows / (config["batch_size"] * config["accumulate"]))
+    return SFTConfig(
+        output_dir=str(out_dir),
+        num_train_epochs=config["epochs"],
+        learning_rate=config["learning_rate"],
+        lr_scheduler_type="constant_with_warmup" if config["schedule"] == "constant" else config["schedule"],
+        warmup_steps=round(config["warmup"] * steps),
+        per_device_train_batch_size=config["batch_size"],
+        per_device_eval_batch_size=config["batch_size"],
+        gradient_accumulation_steps=config["accumulate"],
+        gradient_checkpointing=gradient_checkpointing,
+        packing=pack_into is not None,
+        eval_packing=False,
+        max_length=pack_into,  # none without packing: rows were fitted already and nothing may be cut
+        use_cpu=on.device == "cpu",
+        bf16=on.dtype == "bfloat16",
+        fp16=on.dtype == "float16" and on.device.startswith("cuda"),
+        seed=card.seed,
+        data_seed=card.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not finite must be seen, not replaced by the mean
+        save_strategy="epoch",
+        save_total_limit=keep_checkpoints,
+        eval_strategy="epoch" if evaluate else "no",
+        eval_on_start=evaluate_first,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _trainer(
+    base: Base, rows: Sequence[Row], held: Sequence[Row], card: AdapterCard, *, arguments: Any, recorder: Any
+) -> Any:
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PrinterCallback, set_seed
+    from trl import SFTTrainer
+
+    if base.device.startswith("cuda") and torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ:
+        raise ModelError(
+            f"{torch.cuda.device_count()} GPUs are visible to one process: set CUDA_VISIBLE_DEVICES to one of them, or "
+            "start with `accelerate launch`"
+        )
+    lora = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=card.config["rank"],
+        lora_alpha=card.config["alpha"],
+        lora_dropout=card.config["dropout"],
+        target_modules=target_modules(base.model, card.config["targets"]),
+    )
+    set_seed(card.seed)  # before the adapter exists: its start is random
+    trainer = SFTTrainer(
+        model=base.model,
+        args=arguments,
+        train_dataset=_dataset(Dataset, rows),
+        eval_dataset=_dataset(Dataset, held) if held else None,
+        processing_class=base.tokenizer,
+        peft_config=lora,
+        callbacks=[recorder],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _dataset(dataset_class: Any, rows: Sequence[Row]) -> Any:
+    """With labels given and no length limit, the trainer takes the rows as they are."""
+    return dataset_class.from_dict({"input_ids": [list(r.ids) for r in rows], "labels": [r.labels for r in rows]})
+
+
+def _switch_off_ping() -> None:
+    """TRL reports its use to the hub unless told; both the variable and the value read from it at import are set."""
+    import huggingface_hub.constants
+
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+
+
+def _save_adapter(model: Any, folder: Path, card: AdapterCard) -> Path:
+    """Saves the adapter beside its place and moves it there whole, with the card; the base's local path is left out."""
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    model.save_pretrained(str(fresh), save_embedding_layers=False)
+    (fresh / "README.md").unlink(missing_ok=True)  # PEFT's form, unfilled
+    settings = json.loads((fresh / "adapter_config.json").read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = card.base
+    write_atomic(fresh / "adapter_config.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_atomic(fresh / CARD, card.to_json())
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(fresh, folder)
+    return folder
