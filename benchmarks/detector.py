@@ -4,7 +4,8 @@
 
 DATA is a folder with any of halueval/, summedits/, begin/, ragtruth_qa_train_NC/ as their projects publish them.
 Positive means hallucinated: an answer is flagged when one of its claims is contradicted or unsupported, and ranked by
-its least supported claim. Thresholds are chosen (--choose) on HaluEval and BEGIN only; the passages of RAGTruth are non-commercial, so it is measured and never fitted. Intervals are 95 %, bootstrapped over sources.
+its least supported claim. Thresholds are chosen (--choose) on HaluEval and BEGIN only; the passages of RAGTruth are
+non-commercial, so it is measured and never fitted. Intervals are 95 %, bootstrapped over sources.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dashboard.measures import percent, points
-from dashboard.runs import estimate, items
+from dashboard.runs import estimate, items, number
 from groundtone.types import Estimate
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def forgetting_table(summary: Mapping[str, Any]) -> pd.DataFrame:
                 "Base": percent(base.mean if base else None),
                 "Tuned": percent(tuned.mean if tuned else None),
                 "Verdict": str(row.get("verdict", "")),
-                "Margin": -100 * abs(float(row.get("margin") or 0)),
+                "Margin": -100 * abs(number(row.get("margin")) or 0),
             }
         )
     table = _interval_table(rows)

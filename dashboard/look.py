@@ -20,15 +20,27 @@ class ChartColours:
     surface: str
 
 
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What stands on top of a page: its group in the navigation, the question that it answers, one line more."""
+
+    group: str
+    title: str
+    lead: str
+
+
 def chart_colours() -> ChartColours:
     """The colours of the theme that this reader sees."""
     dark = st.context.theme.type == "dark"
     return ChartColours("#7cb4ef", "#12161c") if dark else ChartColours("#1f5f9e", "#ffffff")
 
 
-def heading(eyebrow: str, title: str, lead: str) -> None:
+def heading(page: Headline) -> None:
     """A page's headline."""
-    st.html(f'<header class="gt-head"><div class="gt-eyebrow">{eyebrow}</div><h1>{title}</h1><p>{lead}</p></header>')
+    st.html(
+        f'<header class="gt-head"><div class="gt-eyebrow">{page.group}</div><h1>{page.title}</h1>'
+        f"<p>{page.lead}</p></header>"
+    )
 
 
 def section(title: str, lead: str = "") -> None:

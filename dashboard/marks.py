@@ -31,7 +31,8 @@ LOOKS: Mapping[str, Look] = {
     "true elsewhere": Look("elsewhere", "↗", "True elsewhere"),
     "unsure": Look("unchecked", "~", "Unsure"),
 }
-_MARKER = re.compile(r"\[(\d+)\]([.,;:!?]*)")  # the full stop after a marker never starts a line
+# A marker stays on the line of the word before it, and the full stop after it with them; a long word may break.
+_MARKER = re.compile(r"([^\s\[\]]{0,20} ?)\[(\d+)\]([.,;:!?]*)")
 
 
 def look(verdict: str) -> Look:
@@ -76,7 +77,14 @@ def _in_order(text: str, claims: Iterable[Record]) -> list[tuple[int, int, Recor
 
 def _plain(text: str) -> str:
     """Escaped text with citation markers raised."""
-    return _MARKER.sub(r'<span class="gt-nowrap"><sup class="gt-cite">\1</sup>\2</span>', escape(text))
+    pieces: list[str] = []
+    at = 0
+    for marker in _MARKER.finditer(text):
+        before, number, after = marker.groups()
+        raised = f'{escape(before)}<sup class="gt-cite">{number}</sup>{escape(after)}'
+        pieces += [escape(text[at : marker.start()]), f'<span class="gt-nowrap">{raised}</span>']
+        at = marker.end()
+    return "".join([*pieces, escape(text[at:])])
 
 
 def passage_html(text: str, sentence: tuple[int, int] | None) -> str:
@@ -110,7 +118,9 @@ def place(passage: Record) -> str:
 def citations_html(answer: Record) -> str:
     """Each citation once: its number, the sentence it rests on, the source. A refusal or a bare answer lists none."""
     text = str(answer.get("text", ""))
-    hits = {str(hit["passage"].get("id")): hit for hit in answer.get("hits") or () if hit.get("passage")}
+    hits = {
+        str(hit["passage"].get("id")): hit for hit in answer.get("hits") or () if isinstance(hit.get("passage"), dict)
+    }
     lines: dict[str, str] = {}
     for citation in answer.get("citations") or ():
         hit = hits.get(str(citation.get("passage_id")))

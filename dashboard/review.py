@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard.marks import chip, find_sentence, look, passage_html, place
 from dashboard.measures import arm_name, percent
+from dashboard.runs import items
 from groundtone.feedback import Agreement, JudgedClaim, agreement
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ class Row:
 
 
 def queue(records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Every claim, riskiest first: contradicted, unsupported, unchecked, supported; then by item, arm and place."""
+    """Every claim, riskiest first: contradicted, unsupported, unchecked, supported; then by item, arm and place.
+
+    General items (arithmetic, conversation ...) are left out: they say nothing about the documents.
+    """
     rows = []
     for record in records:
         answer = record.get("answer")
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or record["question"].get("kind") == "general":
             continue
-        for claim in answer.get("claims") or ():
+        for claim in items(answer.get("claims")):
             key = f"{answer.get('id')}:{claim.get('start')}-{claim.get('end')}"
             rows.append(Row(key, str(record["arm"]), record, claim))
     return sorted(
@@ -139,18 +143,18 @@ def claim_html(row: Row, said: str) -> str:
 
 def evidence_html(row: Row) -> str:
     """The passage that the claim was held against, its sentence marked, where it stands and how it was found."""
-    hits = [hit for hit in row.record["answer"].get("hits") or () if isinstance(hit.get("passage"), dict)]
+    hits = [hit for hit in items(row.record["answer"].get("hits")) if isinstance(hit.get("passage"), dict)]
     wanted, evidence = row.claim.get("passage_id"), str(row.claim.get("evidence", ""))
     for rank, hit in enumerate(hits, start=1):
         if wanted and hit["passage"].get("id") == wanted:
-            title = "Evidence that the claim was held against"
+            title = "Evidence"
             return _hit_html(hit, rank, evidence, title)
     if evidence:
         lead = '<div class="gt-eyebrow">Evidence in the documents</div>'
         missed = '<p class="gt-missed"><b aria-hidden="true">∅</b>Not retrieved: the answer was written without it.</p>'
         return lead + missed + passage_html(evidence, (0, len(evidence))) + _gold_source(row)
     if hits:
-        return _hit_html(hits[0], 1, "", "No passage carries the claim; the nearest one")
+        return _hit_html(hits[0], 1, "", "Nothing carries it; the nearest passage")
     return (
         '<div class="gt-eyebrow">Evidence</div><p class="gt-missed"><b aria-hidden="true">∅</b>Not retrieved: this arm '
         "answered from memory, or nothing was found.</p>" + _gold_quote(row)
@@ -192,7 +196,7 @@ def _gold_quote(row: Row) -> str:
 def progress_html(done: int, total: int, found: Agreement) -> str:
     """ "12 of 80 judged" as a bar, and the detector's agreement with people so far."""
     share = done / total if total else 0.0
-    kappa = "κ –" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
+    kappa = "κ undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
     trust_note = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {found.n} verdicts"
     return (
         f'<div class="gt-progress" role="progressbar" aria-valuenow="{done}" aria-valuemax="{total}">'

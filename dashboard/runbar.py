@@ -28,17 +28,22 @@ class Choice:
     run: runs.Evaluation | None
 
 
-def draw(*, needs_evaluation: bool = True) -> Choice:
-    """Draw the bar and return what was chosen; a page that needs an evaluation ends here where there is none."""
+def draw(headline: look.Headline, *, needs_evaluation: bool = True) -> Choice:
+    """Draw the bar and the page's headline and return what was chosen.
+
+    A page that needs an evaluation ends here where there is none, with the reason and the command that makes one.
+    """
     st.html(look.STYLE)
     root = project_folder(sys.argv[1:])
     problem = runs.project_problem(root)
     if problem:
         _bar(root, None)
+        look.heading(headline)
         look.problem(problem)
         st.stop()
     found = cache.evaluations(root)
     run = _bar(root, found)
+    look.heading(headline)
     if run is None and needs_evaluation:
         look.problem(NO_EVALUATION)
     if run is None or not needs_evaluation:

@@ -7,6 +7,7 @@ with the command that mends it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,15 +168,16 @@ def estimate(value: Any) -> Estimate | None:
     """An `Estimate` from its JSON form; None where there is none or it holds no figure."""
     if not isinstance(value, dict):
         return None
-    mean, low, high = (_number(value.get(key)) for key in ("mean", "low", "high"))
-    n, missing = _number(value.get("n")), _number(value.get("missing"))
+    mean, low, high = (number(value.get(key)) for key in ("mean", "low", "high"))
+    n, missing = number(value.get("n")), number(value.get("missing"))
     if mean is None or not n:
         return None
     return Estimate(mean, low, high, int(n), int(missing or 0))
 
 
-def _number(value: Any) -> float | None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+def number(value: Any) -> float | None:
+    """A finite number, or None for anything else."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if ok else None
 
 

@@ -5,12 +5,13 @@ Nothing is averaged here: figures come as the evaluation wrote them, with their 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dashboard.measures import Metric, change_word, interval, percent, points
-from dashboard.runs import Problem, estimate, items
+from dashboard.measures import Metric, arm_name, change_word, interval, percent, points
+from dashboard.runs import Problem, estimate, items, number
 from groundtone.feedback import Agreement
 from groundtone.types import Estimate
 
@@ -27,13 +28,14 @@ CHECK = {"pass": "supported", "fail": "contradicted", "cannot tell": "unsupporte
 CHECK_ICON = {"pass": "✓", "fail": "✕", "cannot tell": "?"}
 TILES = ("hallucination", "correct", "refused_right", "tone")
 GRID = (("closed-book", "closed"), ("with documents", "rag"))
+_CODE = re.compile(r"`([^`]+)`")
 MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
 
 
 def gate_verdict(summary: Summary) -> str:
     """The gate's verdict; a summary without a known one cannot tell."""
     gate = summary.get("gate")
-    verdict = gate.get("verdict") if isinstance(gate, dict) else None
+    verdict = str(gate.get("verdict")) if isinstance(gate, dict) else ""
     return verdict if verdict in GATE else "CANNOT TELL"
 
 
@@ -76,6 +78,18 @@ def check_html(check: Mapping[str, Any]) -> str:
         f'<li><span class="gt-chip gt-{css}"><b aria-hidden="true">{icon}</b>{escape(verdict)}</span>'
         f"<strong>{name}</strong><span>{why}</span></li>"
     )
+
+
+def failures(summary: Summary) -> list[str]:
+    """One line for each arm under which questions failed: they are missing from its figures."""
+    coverage = summary.get("coverage")
+    found = []
+    for arm, counts in coverage.items() if isinstance(coverage, dict) else ():
+        errors = number(counts.get("errors")) if isinstance(counts, dict) else None
+        if errors:
+            asked, first = counts.get("asked", "?"), str(counts.get("first_error", ""))
+            found.append(f"{arm_name(str(arm))}: {errors:.0f} of {asked} questions failed. First error: {first}")
+    return found
 
 
 def cell_estimate(summary: Summary, arm: str, metric: str) -> Estimate | None:
@@ -209,6 +223,10 @@ def _reply(name: str, text: str) -> str:
     return f'<div class="gt-pair-row"><span>{name}</span><div dir="auto">{escape(text or "no answer")}</div></div>'
 
 
+def _as_code(match: re.Match[str]) -> str:
+    return f"<code>{match.group(1)}</code>"
+
+
 def problem_html(problem: Problem) -> str:
     """What is missing or broken, and the exact command that mends it."""
     run = (
@@ -218,5 +236,5 @@ def problem_html(problem: Problem) -> str:
     )
     return (
         f'<section class="gt-problem"><div class="gt-problem-title">{escape(problem.title)}</div>'
-        f"<p>{escape(problem.why)}</p>{run}</section>"
+        f"<p>{_CODE.sub(_as_code, escape(problem.why))}</p>{run}</section>"
     )

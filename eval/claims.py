@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from eval.evidence import Evidence, EvidenceSentence, words_outside
+from groundtone.conflicts import Conflict, compare
 from groundtone.refusal import is_refusal
 from groundtone.text import Span, content_words, normalise, sentence_spans
 from groundtone.types import Claim, ClaimVerdict, Passage
-from groundtone.values import Conflict, Value, compare, find_names, find_values, missing_values
+from groundtone.values import Value, find_names, find_values, missing_values
 
 __all__ = ["check_claim", "check_claims", "split_claims", "strip_markers"]
 
-SUPPORT_THRESHOLD = 0.7  # chosen by benchmarks/detector.py --choose on HaluEval QA and BEGIN
+SUPPORT_THRESHOLD = 0.66  # chosen by benchmarks/detector.py --choose on HaluEval QA and BEGIN
 CONFLICT_OVERLAP = 0.6  # share of a claim's words that a sentence must hold before its values can contradict the claim
+PEER_MARGIN = 0.15  # sentences whose overlap is this near to the best one are about the same thing as the claim
 NEGATION_OVERLAP = 0.85  # negation needs a closer match, both ways: a cue may belong to another clause
 PAIR_DISCOUNT = 0.9  # two sentences joined support a claim a little less than one that says it all
 VALUE_WEIGHT = 2.0  # a value weighs as much as two words that stand nowhere else
 PREFIX_MATCH = 0.8  # "deliver" against "delivery"
 
 _MARKER = re.compile(r"\s*\[\d+\]")
+_ANSWER_WORD = re.compile(r"^\s*(?:yes|no|sure|certainly)\s*[,.:;!–—-]+\s*", re.I)  # denies nothing
 _COURTESY = frozenset(
     content_words(
         "hi hello hey ahoy dear welcome greetings morning afternoon evening day good great nice thanks thank sure "
@@ -76,7 +79,7 @@ def _apart(text: str, boilerplate: Sequence[str]) -> list[Span]:
 
 def _asserts(sentence: str) -> bool:
     bare = strip_markers(sentence).strip(" \"'”’)")
-    if bare.endswith("?") or is_refusal(bare):
+    if bare.endswith("?") or is_refusal(bare) or not any(c.isalpha() for c in bare):  # "4." is a list's number
         return False
     return bool(find_values(bare)) or any(word not in _COURTESY for word in content_words(bare))
 
@@ -98,19 +101,22 @@ def check_claims(
 def check_claim(text: str, evidence: Evidence, *, start: int = 0, own_names: Sequence[str] = ()) -> Claim:
     """One sentence against the evidence.
 
-    Contradicted: the sentence nearest to it differs in a value, a look-alike name or a negation. Unsupported: a value
-    does not stand in that sentence (or in it and one more that completes it), a name stands nowhere, or `support` is
-    below SUPPORT_THRESHOLD. `scores`: "support" in [0, 1], the mean of "recall" (weighted words and values that the
-    nearest sentence holds) and "known" (that any sentence holds), halved for each value or name that is lacking and
-    0 for a conflict; "conflicts" is a count.
+    Contradicted: the sentence nearest to it by its words differs in a value, a look-alike name or a negation; a value
+    that only a sentence about something else holds does not help. Unsupported: a value stands neither in the sentence
+    that holds most of the claim nor in one that completes it, a name stands nowhere, or `support` is below
+    SUPPORT_THRESHOLD. Unchecked: there is no evidence.
+
+    `scores`: "support" in [0, 1], the mean of "recall" (weighted words and values that the nearest sentence holds) and
+    "known" (that any sentence holds), halved for each value or name that is lacking and 0 for a conflict; "conflicts"
+    is a count.
     """
-    bare = strip_markers(text)
+    bare = _ANSWER_WORD.sub("", strip_markers(text))
     values = find_values(bare)
     match = _best_match(bare, values, evidence)
     end = start + len(text)
     if match is None:
         scores = {"support": 0.0, "recall": 0.0, "known": 0.0, "conflicts": 0.0}
-        return Claim(text, start, end, "unsupported", scores=scores, why="there is no evidence to compare with")
+        return Claim(text, start, end, "unchecked", scores=scores, why="there is no evidence to compare with")
     conflicts = _conflicts(bare, match, evidence)
     lacking = [value.text for value in missing_values(values, match.values)]
     own = " ".join(own_names)
@@ -133,7 +139,8 @@ def check_claim(text: str, evidence: Evidence, *, start: int = 0, own_names: Seq
         "known": round(match.known, 4),
         "conflicts": float(len(conflicts)),
     }
-    return Claim(text, start, end, verdict, match.first.passage_id, match.first.text, scores, why)
+    shown = match.subject if conflicts else match.first
+    return Claim(text, start, end, verdict, shown.passage_id, shown.text, scores, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +148,18 @@ class _Match:
     """The sentence nearest to a claim, with one more where that adds something, and how much of the claim they hold.
 
     All shares are weighted: `recall` of words and values by these sentences, `known` by any sentence of the evidence,
-    `overlap` of the words alone by the first sentence, `returned` of that sentence's words by the claim.
+    `subject` is the sentence nearest by words alone, `overlap` the words that it holds, `returned` its own words that
+    the claim holds, `peers` the values of the other sentences about as near.
     """
 
     first: EvidenceSentence
+    subject: EvidenceSentence
     recall: float
     known: float
     overlap: float
     returned: float
     values: tuple[Value, ...]
+    peers: tuple[Value, ...]
     absent: tuple[str, ...]
 
 
@@ -166,14 +176,26 @@ def _best_match(text: str, values: Sequence[Value], evidence: Evidence) -> _Matc
     second = max(range(len(joined)), key=lambda i: (joined[i], -i))
     first, paired = evidence.sentences[best], joined[second] > gains[best]
     held = pairs[second] if paired else rows[best]
-    own = words_outside(first.text, find_values(first.text))
+    overlaps = [_share(weights[: len(words)], row[: len(words)]) if words else 0.0 for row in rows]
+    ties = [i for i, overlap in enumerate(overlaps) if overlap > max(overlaps) - 1e-9]
+    returned = {i: _returned(words, evidence.sentences[i], evidence) for i in ties}
+    nearest = max(ties, key=lambda i: (returned[i], gains[i], -i))
+    subject = evidence.sentences[nearest]
+    named = {w for name in find_names(text) for w in content_words(name)} & subject.words
+    peers = [
+        sentence
+        for sentence, overlap in zip(evidence.sentences, overlaps, strict=True)
+        if sentence is not subject and overlap > overlaps[nearest] - PEER_MARGIN and named <= sentence.words
+    ]
     return _Match(
         first,
+        subject,
         recall=max(gains[best], joined[second]),
         known=_share(weights, [max(column) for column in zip(*rows, strict=True)]),
-        overlap=_share(weights[: len(words)], rows[best][: len(words)]),
-        returned=_share([evidence.weight(w) for w in own], [float(w in words or _near(w, words) > 0) for w in own]),
+        overlap=overlaps[nearest],
+        returned=returned[nearest],
         values=(*first.values, *(evidence.sentences[second].values if paired else ())),
+        peers=tuple(value for s in peers for value in s.values),
         absent=tuple(word for word, h in zip(words, held, strict=False) if not h),
     )
 
@@ -182,6 +204,12 @@ def _share(weights: Sequence[float], held: Sequence[float]) -> float:
     """The weighted share that is held; nothing asked for is held wholly."""
     total = sum(weights)
     return sum(w * h for w, h in zip(weights, held, strict=True)) / total if total else 1.0
+
+
+def _returned(words: Sequence[str], sentence: EvidenceSentence, evidence: Evidence) -> float:
+    """How much of the sentence's own words the claim's words hold."""
+    own = words_outside(sentence.text, find_values(sentence.text))
+    return _share([evidence.weight(w) for w in own], [float(w in words or _near(w, words) > 0) for w in own])
 
 
 def _held(words: Sequence[str], values: Sequence[Value], sentence: EvidenceSentence) -> list[float]:
@@ -198,15 +226,15 @@ def _near(word: str, others: Iterable[str]) -> float:
 
 
 def _conflicts(claim: str, match: _Match, evidence: Evidence) -> list[Conflict]:
-    """The conflicts worth a verdict: the rest of the sentence must match, and a look-alike must be told apart somewhere.
+    """The conflicts worth a verdict: the rest of the sentence must match, and look-alikes be told apart somewhere.
 
     "Otter" and "Otter Lite" are two things only where the evidence names both; model numbers always tell apart.
     """
     if match.overlap < CONFLICT_OVERLAP:
         return []
-    held = {value.text for value in find_values(claim) if any(value.same_as(other) for other in match.values)}
+    held = {value.text for value in find_values(claim) if any(value.same_as(other) for other in match.peers)}
     kept = []
-    for conflict in compare(claim, match.first.text, context=match.first.heading):
+    for conflict in compare(claim, match.subject.text, context=match.subject.heading):
         if conflict.kind == "negation":
             worth = min(match.overlap, match.returned) >= NEGATION_OVERLAP
         elif conflict.kind == "name":

@@ -15,6 +15,8 @@ from groundtone.values import Value, find_names, find_values
 
 __all__ = ["Evidence", "EvidenceSentence", "evidence_sentences", "words_outside"]
 
+_NEGATION = frozenset(("not", "never", "cannot", "n't", "don't", "doesn't", "isn't", "aren't", "can't", "won't"))
+
 
 @dataclass(frozen=True)
 class EvidenceSentence:
@@ -38,12 +40,12 @@ class EvidenceSentence:
 
 
 def words_outside(text: str, values: Sequence[Value]) -> list[str]:
-    """Content words of `text` without those inside the given values."""
+    """Content words of `text` without those inside the given values, and without "not": negation is compared apart."""
     parts, last = [], 0
     for value in values:
         parts.append(text[last : value.start])
         last = value.end
-    return content_words(" ".join([*parts, text[last:]]))
+    return [word for word in content_words(" ".join([*parts, text[last:]])) if word not in _NEGATION]
 
 
 def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:

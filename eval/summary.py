@@ -21,6 +21,8 @@ CONTRASTS = (
     (TUNING_GIVEN_RAG, "tuned/rag", "base/rag"),
     ("RAG given tuned", "tuned/rag", "tuned/closed"),
     ("tuned vs prompted", "tuned/rag", "prompted/rag"),
+    ("tuning, held-out prompts", "tuned/heldout", "base/heldout"),
+    ("tuned vs prompted, held-out prompts", "tuned/heldout", "prompted/heldout"),
 )
 _Arm = Mapping[str, EvalRecord]
 
@@ -77,7 +79,8 @@ def summarise(
         "retrieval": _retrieval(arms, names, resamples, seed),
         "changed": _flips(arms),
     }
-    summary["gate"] = asdict(decide(summary, margins))
+    decision = decide(summary, margins)
+    summary["gate"] = {"verdict": decision.verdict, "checks": [asdict(check) for check in decision.checks]}
     return summary
 
 

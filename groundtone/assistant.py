@@ -215,7 +215,8 @@ class Assistant:
         began = time.perf_counter()
         claims = self.check(cited.text, work.hits) if self.check and not refused else ()
         check_s = time.perf_counter() - began
-        timing = {"search": work.search_s, "generate": work.generate_s, "check": check_s}
+        timing = {"search": work.search_s} if self.retriever else {}
+        timing |= {"generate": work.generate_s} | ({"check": check_s} if self.check else {})
         dropped = {"dropped_markers": str(cited.dropped)} if cited.dropped else {}
         return Answer(
             id=short_hash(work.question.id, self.name, generation.text),

@@ -13,7 +13,7 @@ from typing import Any
 from eval.estimates import from_json
 from groundtone.assistant import Assistant
 from groundtone.errors import IntegrityError, ProjectError
-from groundtone.joins.arms import build_arm, checker, load_models, style_of
+from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.models.encoders import load_encoder
 from groundtone.project import Project, Run, sha256_file
@@ -62,11 +62,10 @@ def tune(project: Project, settings: Settings, *, resume: str | None = None, pro
     replay = read_pairs(settings.path(given.replay_data), default_source="replay") if given.replay_data else ()
     inputs = {str(given.data): sha256_file(data)}
     run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
-    steps = -(-len(pairs) // (given.batch_size * given.accumulate)) * given.epochs
     with run:
         result = train(
             pairs,
-            base=settings.model.id,
+            base=model_id(settings),
             out_dir=run.path,
             rank=given.lora.rank,
             alpha=given.lora.alpha,
@@ -90,9 +89,9 @@ def tune(project: Project, settings: Settings, *, resume: str | None = None, pro
             dtype=settings.model.dtype,
             device=settings.model.device,
             resume=resume is not None,
-            on_step=lambda line: progress("tune", min(int(line["step"]), steps), steps),
+            on_step=lambda line: progress("tune", line["step"], line["steps"]),
         )
-        progress("tune", steps, steps)
+        progress("tune", result.steps, result.steps)
         run.finish(
             rows=result.rows,
             steps=result.steps,
@@ -116,8 +115,7 @@ def evaluate(
     `tuned` is the tuning run to measure (default: the newest that is done; the base alone where none is). `limit`
     takes the first items of each kind.
     """
-    if tuned is None and (newest := project.latest("tune")):
-        tuned = newest.id
+    tuned = tuned or _newest_tuned(project, settings)
     with open_index(project, settings) as opened:
         parents = {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {})
         inputs = {name: sha256_file(path) for name, path in _question_files(settings)}
@@ -155,7 +153,7 @@ def promote(project: Project, *, run: str) -> None:
 def assistant(project: Project, settings: Settings, *, arm: str = "champion", check: bool = True) -> Assistant:
     """An assistant to talk to. "champion" is the promoted voice, or the untuned base where none was promoted."""
     champion = project.champion()
-    tuned = champion if arm == "champion" else _newest_tuned(project) if arm.startswith("tuned/") else None
+    tuned = champion if arm == "champion" else _newest_tuned(project, settings) if arm.startswith("tuned/") else None
     if arm == "champion":
         arm = "tuned/rag" if champion else "base/rag"
         arm = arm.replace("/rag", "/closed") if settings.assistant.mode == "closed-book" else arm
@@ -188,11 +186,12 @@ def _start(project: Project, settings: Settings, kind: str, **known: Any) -> Run
     return project.start_run(kind, config=settings.given, resolved=settings.resolved, device=device, **known)
 
 
-def _newest_tuned(project: Project) -> str:
-    newest = project.latest("tune")
-    if newest is None:
-        raise ProjectError(f"no tuning run is done in {project.runs_folder}: run `groundtone tune` first")
-    return newest.id
+def _newest_tuned(project: Project, settings: Settings) -> str | None:
+    """The newest tuning run that is done and was made on the configured model; None where there is none."""
+    for manifest in project.runs("tune"):
+        if manifest.status == "done" and manifest.resolved.get("model", {}).get("id") == settings.model.id:
+            return manifest.id
+    return None
 
 
 def _question_files(settings: Settings) -> list[tuple[str, Path]]:

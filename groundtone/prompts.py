@@ -22,7 +22,11 @@ REFUSAL = "I do not know. The passages do not say."
 
 
 def grounded(
-    question: str, snippets: Sequence[Snippet], *, history: Sequence[Turn] = (), style: str = "",
+    question: str,
+    snippets: Sequence[Snippet],
+    *,
+    history: Sequence[Turn] = (),
+    style: str = "",
     examples: Sequence[VoicePair] = (),
 ) -> Prompt:
     """The prompt of a question over numbered passages. `style` and `examples` tell an untuned model the voice."""
@@ -62,8 +66,9 @@ def render_snippets(snippets: Sequence[Snippet]) -> str:
 
 def _body(snippet: Snippet) -> str:
     heading, columns = split_heading(snippet.hit.passage.heading)
-    rows = [line for line in snippet.text.splitlines() if line.strip()]
-    text = ". ".join(row_as_sentence(columns, r) if is_table_row(r) else r for r in rows)
+    lines = [line for line in snippet.text.splitlines() if line.strip()]
+    table = all(is_table_row(line) for line in lines)
+    text = ". ".join(row_as_sentence(columns, line) for line in lines) if table else " ".join(lines)
     line = f"{heading}: {text}" if heading else text
     return re.sub(r"\[(\d+)\]", r"(\1)", " ".join(line.split()))
 

@@ -1,12 +1,14 @@
 """The one classifier of refusals, for every arm, every model and imported answers.
 
-A reply is a refusal when it says that the answer is not known or not in the documents and cites nothing. It reads
-English phrases; a reply that both refuses and cites is an answer, because it asserts something.
+A reply is a refusal when it says that the answer is not known or not in the documents, cites nothing, and asserts no
+number beside it: "I am not sure. It costs 900 euros." is an answer, whatever its first words say. English phrases only.
 """
 
 from __future__ import annotations
 
 import re
+
+from groundtone.text import sentence_spans
 
 _PHRASES = re.compile(
     r"\b(?:i|we)\s+(?:do\s+not|don['’]t|cannot|can['’]t|could\s+not|couldn['’]t)\s+(?:really\s+|actually\s+)?"
@@ -24,4 +26,9 @@ _MARKER = re.compile(r"\[\d+\]")
 
 def is_refusal(text: str) -> bool:
     """Whether a reply declines to answer. An empty reply is a refusal: it tells the reader nothing."""
-    return not text.strip() or (_PHRASES.search(text) is not None and _MARKER.search(text) is None)
+    if not text.strip():
+        return True
+    if _MARKER.search(text) or not _PHRASES.search(text):
+        return False
+    sentences = (text[start:end] for start, end in sentence_spans(text))
+    return not any(re.search(r"\d", sentence) and not _PHRASES.search(sentence) for sentence in sentences)

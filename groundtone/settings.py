@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashboard.config import DashboardConfig
 from eval.config import EvalConfig
 from groundtone.config import load_config
-from groundtone.errors import ConfigError
 from groundtone.models.config import ModelConfig
 from groundtone.project import CONFIG_NAME
 from retrieval.config import RetrievalConfig
@@ -92,14 +91,10 @@ class Settings:
 def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
     """Settings of the project in `root`, with dotted overrides such as "tuning.lora.rank=8".
 
-    A checkout without a groundtone.yaml is the sample company with every default. Raises ConfigError with all
-    mistakes at once.
+    Raises ConfigError with all mistakes at once.
     """
     root = Path(root).resolve()
-    path = root / CONFIG_NAME
-    if not path.is_file() and not is_sample(root):
-        raise ConfigError([f"{root} holds no {CONFIG_NAME}: run `groundtone init DOCS_FOLDER` there"])
-    config = load_config(path if path.is_file() else None, sections=SECTIONS, overrides=overrides)
+    config = load_config(root / CONFIG_NAME, sections=SECTIONS, overrides=overrides)
     return Settings(
         root=root,
         documents=config.typed("documents", DocumentsConfig),

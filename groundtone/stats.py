@@ -117,8 +117,11 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
     n, k = fixed + broken, min(fixed, broken)
     if n == 0:
         return 1.0
-    twice_tail = 2 * sum(math.comb(n, i) for i in range(k + 1)) - math.comb(n, k)
-    return min(1.0, twice_tail / 2**n)
+    term, tail = 1, 1  # n over i, and its sum up to i
+    for i in range(k):
+        term = term * (n - i) // (i + 1)
+        tail += term
+    return min(1.0, (2 * tail - term) / 2**n)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -15,7 +15,8 @@ _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st vs etc e.g i.e no nr approx inc ltd co corp dept fig sec art vol jan feb mar apr jun jul aug "
     "sep sept oct nov dec u.s u.k a.m p.m".split()
 )
-_BREAK = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?:\s*\[\d+\])*\s+|(?<=[。！？])|\n+")
+_BREAK = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?:\s*\[\d+\])*(?:\s+|\Z)|(?<=[。！？])|(?P<wrap>\n\s*)")
+_BLOCK_START = re.compile(r"[-*+•>|#]|\d{1,3}[.)]\s")
 _WORD = re.compile(r"[^\W_]+(?:[.,'’\-/:@][^\W_]+)*", re.UNICODE)
 _BULLET = re.compile(r"\s*(?:[-*+•>]|\d{1,3}[.)]|#{1,6})\s+")
 _TABLE_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)+\s*:?-*:?\s*\|?\s*$")
@@ -29,21 +30,31 @@ STOP_WORDS = frozenset(
 
 
 def sentence_spans(text: str) -> list[Span]:
-    """Spans of the sentences of `text`; a line break ends a sentence, a bullet or heading mark is left outside.
+    """Spans of the sentences of `text`, read as Markdown; a bullet or heading mark is left outside.
 
+    A blank line, a heading, a bullet and a table row end a sentence; any other line break is a wrapped line.
     Abbreviations, initials and decimal points end no sentence; a citation marker stays with the sentence before it.
     """
     spans: list[Span] = []
     start = 0
     for match in [*_BREAK.finditer(text), None]:
         end = match.start() if match else len(text)
-        if match and "\n" not in match.group() and _is_abbreviation(text[start:end]):
+        if match and not _ends_block(text, match) and (match["wrap"] or _is_abbreviation(text[start:end])):
             continue
         if match:  # closing quotes and citation markers belong to the sentence that they follow
             end = match.start() + len(match.group().rstrip())
         _add_trimmed(text, start, end, spans)
         start = match.end() if match else end
     return spans
+
+
+def _ends_block(text: str, gap: re.Match[str]) -> bool:
+    """Whether a gap between words holds a line break that is more than the wrapping of a line."""
+    if "\n" not in gap.group():
+        return False
+    line = text[text.rfind("\n", 0, gap.start()) + 1 : gap.start()].strip()
+    blank = gap.group().count("\n") > 1
+    return blank or line.startswith("#") or line.endswith("|") or _BLOCK_START.match(text, gap.end()) is not None
 
 
 def _add_trimmed(text: str, start: int, end: int, spans: list[Span]) -> None:
@@ -59,10 +70,12 @@ def _add_trimmed(text: str, start: int, end: int, spans: list[Span]) -> None:
 
 
 def _is_abbreviation(sentence: str) -> bool:
+    """Whether the full stop at the end belongs to an abbreviation, an initial or the number of a list."""
     if not sentence.endswith("."):
         return False
     last = sentence.split()[-1].rstrip(".").lstrip("(\"'") if sentence.split() else ""
-    return last.lower() in _ABBREVIATIONS or (len(last) == 1 and last.isalpha() and last.isupper())
+    initial = len(last) == 1 and last.isalpha() and last.isupper()
+    return initial or last.lower() in _ABBREVIATIONS or (last.isdecimal() and sentence.strip() == f"{last}.")
 
 
 def words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""The values that a sentence asserts: quantities, money, dates, times, addresses, numbers, names, negation.
+"""The values that a sentence asserts: quantities, money, dates, times, addresses, numbers, names.
 
 `find_values` reads English. Values that mean the same compare equal however they are spelled ("two weeks" and
-"14 days", "€1,200" and "1200 euros"); `compare` says in plain words where a claim and its evidence differ.
+"14 days", "€1,200" and "1200 euros"); `conflicts` compares two sentences by them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from groundtone.text import STOP_WORDS
 from groundtone.units import CURRENCIES, MONTHS, SCALES, SMALL_NUMBERS, TENS, UNITS, WEEKDAYS
 
-__all__ = ["Conflict", "Value", "compare", "find_names", "find_values", "is_negated", "missing_values"]
+__all__ = ["Kind", "Value", "find_names", "find_values", "missing_values"]
 
 Kind = Literal["quantity", "number", "money", "percent", "date", "weekday", "time", "mail", "phone", "name"]
 
@@ -62,16 +63,6 @@ class Value:
                 self.kind != "number" or not (self.dimension and other.dimension) or self.dimension == other.dimension
             )
         return {self.kind, other.kind} == {"number", "quantity"} and "" in (self.dimension, other.dimension)
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Where a claim contradicts its evidence: the kind, both sides as written, and the sentence that says so."""
-
-    kind: Kind | Literal["negation"]
-    claim: str
-    evidence: str
-    why: str
 
 
 _AMOUNTS = {"quantity", "number", "money", "percent"}
@@ -125,14 +116,10 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 )
 _CITATION = re.compile(r"\[\d+\]")
 _NAME = re.compile(r"\b[A-Z][\w’'&-]*(?:\s+(?:[A-Z][\w’'&-]*|\d+[A-Za-z]?\b(?![.,]\d)))*")
-_FUNCTION_WORDS = frozenset(
-    "a an the and or but if in on at to of for from by with as your our you we it this that".split()
-)
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|none|neither|nor|nothing|nobody|without|cannot|isn|aren|wasn|weren|doesn|don|didn|won|wouldn|can|couldn|"
-    r"shouldn|hasn|haven|hadn|mustn|needn)(?:['’]t)\b|\b(?:not|no|never|none|neither|nor|nothing|nobody|without|cannot|"
-    r"unable|excluded|excludes|except)\b",
-    re.I,
+# words that open a sentence or a phrase with a capital and belong to no name
+_NO_NAMES = STOP_WORDS | frozenset(
+    "within after before until about around over under up only at least most between every each pay allow add book "
+    "bring take takes costs cost all these those he she his her".split()
 )
 
 
@@ -164,9 +151,7 @@ def find_names(text: str) -> list[str]:
         tokens = match.group().split()
         before = text[: match.start()].rstrip()
         opens = not before or before[-1] in '.!?:;|>"“'
-        while tokens and (
-            tokens[0].lower() in _FUNCTION_WORDS or _spelled(tokens[0]) is not None or tokens[0].isdigit()
-        ):
+        while tokens and (tokens[0].lower() in _NO_NAMES or _spelled(tokens[0]) is not None or tokens[0].isdigit()):
             tokens, opens = tokens[1:], False
         if tokens and tokens[-1].isdigit() and not _is_model_number(text, match):
             tokens = tokens[:-1]
@@ -178,53 +163,9 @@ def find_names(text: str) -> list[str]:
     return names
 
 
-def is_negated(text: str) -> bool:
-    """Whether the sentence carries an odd number of negation cues ("not without" is affirmative)."""
-    return len(_NEGATION.findall(text)) % 2 == 1
-
-
 def missing_values(claim: Iterable[Value], evidence: Sequence[Value]) -> list[Value]:
     """The claim's values that no value of the evidence equals."""
     return [value for value in claim if not any(value.same_as(other) for other in evidence)]
-
-
-def compare(claim: str, evidence: str, *, context: str = "") -> list[Conflict]:
-    """Where the claim's values, look-alike names or negation differ from a sentence that is about the same thing.
-
-    The caller makes sure that it is: two sentences about different things differ without contradicting each other.
-    A value conflicts when the evidence lacks it and holds, in its slot, another that the claim lacks. `context` (a
-    heading) may back the claim's values and names, but contradicts nothing.
-    """
-    claimed, shown = find_values(claim), find_values(evidence)
-    conflicts = []
-    spare = missing_values(shown, claimed)
-    for value in missing_values(claimed, [*shown, *find_values(context)]):
-        rival = next((other for other in spare if value.rivals(other)), None)
-        if rival is not None:
-            why = f"claim says {value.text}, evidence says {rival.text}"
-            conflicts.append(Conflict(value.kind, value.text, rival.text, why))
-    conflicts += _name_conflicts(find_names(claim), find_names(evidence), [*find_names(context), context])
-    if is_negated(claim) != is_negated(evidence) and not conflicts:
-        denied, other = ("claim", "evidence") if is_negated(claim) else ("evidence", "claim")
-        conflicts.append(Conflict("negation", claim, evidence, f"the {denied} denies what the {other} affirms"))
-    return conflicts
-
-
-def _name_conflicts(claimed: Sequence[str], shown: Sequence[str], context: Sequence[str]) -> list[Conflict]:
-    """Look-alikes only ("Heron 2" against "Heron 2S"): two unrelated names need not fill the same slot."""
-    conflicts: list[Conflict] = []
-    for name in claimed:
-        if name in shown or name in context:
-            continue
-        alike = next((other for other in shown if _look_alike(name, other) and other not in claimed), None)
-        if alike is not None:
-            conflicts.append(Conflict("name", name, alike, f"claim is about {name}, evidence about {alike}"))
-    return conflicts
-
-
-def _look_alike(a: str, b: str) -> bool:
-    first, second = a.split(), b.split()
-    return first[0] == second[0] and first != second and (len(first) > 1 or len(second) > 1)
 
 
 def _is_model_number(text: str, match: re.Match[str]) -> bool:
@@ -235,19 +176,13 @@ def _is_model_number(text: str, match: re.Match[str]) -> bool:
     first = match.group().split()[-2]
     follows = re.match(r"\s?(?:[%€$£]|-?\w+)?", text[match.end() :])
     unit = follows.group().strip(" -").lower() if follows else ""
-    plain = first.lower() in (*_FUNCTION_WORDS, *MONTHS, *_FIRST_WORDS, *CURRENCIES)
+    plain = first.lower() in _NO_NAMES or first.lower() in MONTHS or first.lower() in CURRENCIES
     return (
         not plain
         and unit not in UNITS
         and unit not in CURRENCIES
         and unit not in ("%", "percent", "working", "business")
     )
-
-
-_FIRST_WORDS = frozenset(
-    "within after before until about around over under up only at least most between every each pay allow add book "
-    "bring take takes costs cost all these those there they he she its his her is are was were".split()
-)
 
 
 def _with_range_unit(text: str, value: Value, later: Sequence[Value]) -> Value:
@@ -313,7 +248,7 @@ def _read_amount(kind: Kind, match: re.Match[str]) -> Value | None:
     if match.group().lower() in ("one", "zero"):
         return None  # a pronoun more often than a number ("the one that")
     counted = re.match(r"\s([a-z]{3,})", match.string[match.end() :])
-    noun = counted.group(1) if counted and counted.group(1) not in _FUNCTION_WORDS else ""
+    noun = counted.group(1) if counted and counted.group(1) not in STOP_WORDS else ""
     return Value(kind, _key(amount), noun.rstrip("s"), match.group(), *match.span())
 
 

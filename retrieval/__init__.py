@@ -1,0 +1,1 @@
+"""Documents in, passages out: loading, cutting, storing and searching."""

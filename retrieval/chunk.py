@@ -54,18 +54,27 @@ def chunk(doc: Document, encoder: Encoder, *, chunk_tokens: int = CHUNK_TOKENS) 
     pages: Sequence[int] = doc.meta.get("pages", ())
     chunks = []
     for section in outline(doc.text, str(doc.meta.get("title", ""))):
-        for heading, units in _pack(doc.text, section, encoder, limit=limit):
+        for heading, units in _pack(doc.text, section, encoder, limit=limit, pages=pages):
             start, end = units[0].start, units[-1].end
             page = bisect_right(pages, start) if pages else None
             passage = Passage(
-                short_hash(doc.id, str(start), str(end)), doc.id, doc.source, doc.text[start:end], start, end, heading, page
+                short_hash(doc.id, str(start), str(end)),
+                doc.id,
+                doc.source,
+                doc.text[start:end],
+                start,
+                end,
+                heading,
+                page,
             )
             chunks.append(Chunk(passage, tuple((u.start - start, u.end - start) for u in units)))
     return chunks
 
 
-def _pack(text: str, section: Section, encoder: Encoder, *, limit: int) -> list[tuple[str, list[Unit]]]:
-    """Units of one section, put together as long as they fit, with the heading of each passage."""
+def _pack(
+    text: str, section: Section, encoder: Encoder, *, limit: int, pages: Sequence[int]
+) -> list[tuple[str, list[Unit]]]:
+    """Units of one section, put together as long as they fit and stand on one page, with their passage's heading."""
 
     def count(piece: str) -> int:
         return len(encoder.token_offsets(piece))
@@ -85,7 +94,8 @@ def _pack(text: str, section: Section, encoder: Encoder, *, limit: int) -> list[
         first = current[0].start if current else unit.start
         raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, first)
         full_enough = unit.breaks and raw > _FULL_ENOUGH * raw_room
-        if current and (raw > raw_room or spelled + cost > row_room or full_enough):
+        new_page = bisect_right(pages, unit.start) != bisect_right(pages, first)
+        if current and (raw > raw_room or spelled + cost > row_room or full_enough or new_page):
             packed.append((heading, current))
             current, spelled = [], 0
             raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, unit.start)

@@ -21,9 +21,9 @@ from groundtone.errors import DataError, DocumentError
 from groundtone.files import sha256_file
 from groundtone.models.encoders import Encoder
 from groundtone.types import Document, Hit, Passage, short_hash
-from retrieval import search
 from retrieval.chunk import CHUNK_TOKENS, CHUNKER_VERSION, Chunk, chunk
 from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, load, walk
+from retrieval.search import FUSION_WEIGHT, Snapshot, fold_quote, rank, snapshot
 from retrieval.store import Store, Version
 
 __all__ = ["FailedFile", "Index", "IndexReport"]
@@ -51,13 +51,11 @@ class Index:
         self._encoder = encoder
         self._weight = fusion_weight
         self._lock = threading.Lock()
-        self._snapshot: search.Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._seen_changes = -1
 
     @classmethod
-    def open(
-        cls, path: Path, *, encoder: Encoder, fusion_weight: float = search.FUSION_WEIGHT, rebuild: bool = False
-    ) -> Self:
+    def open(cls, path: Path, *, encoder: Encoder, fusion_weight: float = FUSION_WEIGHT, rebuild: bool = False) -> Self:
         """Open the index file, made empty where there is none; `rebuild` throws away what it held.
 
         Raises IntegrityError for a damaged or foreign file, ProjectError for one made with another encoder.
@@ -70,7 +68,9 @@ class Index:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -78,7 +78,11 @@ class Index:
         self._store.close()
 
     def update(
-        self, folder: Path, *, chunk_tokens: int = CHUNK_TOKENS, max_file_mb: int = MAX_FILE_MB,
+        self,
+        folder: Path,
+        *,
+        chunk_tokens: int = CHUNK_TOKENS,
+        max_file_mb: int = MAX_FILE_MB,
         progress: Progress | None = None,
     ) -> IndexReport:
         """Bring the index in line with the folder. `progress("index", files done, files in all)` after each file.
@@ -96,7 +100,9 @@ class Index:
         for done, path in enumerate(files, 1):
             source = path.relative_to(folder).as_posix()
             try:
-                if self._update_file(path, folder, cut, known.get(source), chunk_tokens=chunk_tokens, max_mb=max_file_mb):
+                if self._update_file(
+                    path, folder, cut, known.get(source), chunk_tokens=chunk_tokens, max_mb=max_file_mb
+                ):
                     read += 1
                 else:
                     unchanged += 1
@@ -140,7 +146,7 @@ class Index:
     def search(self, query: str, *, k: int = 5, groups: Sequence[str] = ()) -> list[Hit]:
         """The k best passages, best first, of public documents and those of `groups`; [] when the index is empty.
 
-        `score` is 0 to 1: the fused score times the best cosine of the query, so that queries can be compared.
+        `score` is 0 to 1 on the scale of the query's cosines (`search.convex`), so that queries can be compared.
         """
         return self.search_many([query], k=k, groups=groups)[0]
 
@@ -150,16 +156,14 @@ class Index:
             raise DataError(f"k is {k}; ask for at least 1 passage")
         snap = self._current()
         vectors = self._encoder.encode(list(queries))
-        return search.rank(
-            snap, self._store, queries=queries, vectors=vectors, k=k, groups=groups, weight=self._weight
-        )
+        return rank(snap, self._store, queries=queries, vectors=vectors, k=k, groups=groups, weight=self._weight)
 
-    def _current(self) -> search.Snapshot:
+    def _current(self) -> Snapshot:
         with self._lock:
             changes = self._store.change_count()
             if self._snapshot is None or changes != self._seen_changes:
                 documents, stored = self._store.snapshot()
-                self._snapshot = search.snapshot(documents, stored, dim=self._encoder.dim)
+                self._snapshot = snapshot(documents, stored, dim=self._encoder.dim)
                 self._seen_changes = changes
             return self._snapshot
 
@@ -184,7 +188,9 @@ class Index:
         """The document of that id. Raises DataError when it is not the version that is indexed now."""
         doc = self._store.document(doc_id)
         if doc is None:
-            raise DataError(f"no document {doc_id!r} in {self._store.path}: it was changed or removed since; search again")
+            raise DataError(
+                f"no document {doc_id!r} in {self._store.path}: it was changed or removed since; search again"
+            )
         return doc
 
     def locate(self, source: str, quote: str) -> list[Passage]:
@@ -194,9 +200,11 @@ class Index:
         """
         doc = next((doc for doc in self._store.documents() if doc.source == source), None)
         if doc is None:
-            raise DataError(f"no document {source!r} in {self._store.path}; it holds: {', '.join(self.documents()[:8])} ...")
-        folded, offsets = search.fold_quote(doc.text)
-        wanted, _ = search.fold_quote(quote)
+            raise DataError(
+                f"no document {source!r} in {self._store.path}; it holds: {', '.join(self.documents()[:8])} ..."
+            )
+        folded, offsets = fold_quote(doc.text)
+        wanted, _ = fold_quote(quote)
         found = [m.start() for m in re.finditer(f"(?={re.escape(wanted)})", folded)] if wanted else []
         spans = [(offsets[at], offsets[at + len(wanted) - 1] + 1) for at in found]
         mine = [p for p in self._current().passages if p.doc_id == doc.id]

@@ -17,7 +17,7 @@ __all__ = ["GroundtoneRetriever"]
 class GroundtoneRetriever(BaseRetriever):
     """Any groundtone retriever (such as `retrieval.index.Index`) inside a LangChain chain.
 
-    `page_content` is the passage verbatim; the metadata say where it stands (source, doc_id, start, end, heading, page).
+    `page_content` is the passage verbatim; the metadata say where it stands: source, doc_id, start, end, heading, page.
     """
 
     index: Any = Field(description="What searches: an object with `search(query, *, k, groups)`.")
@@ -32,5 +32,12 @@ class GroundtoneRetriever(BaseRetriever):
 
 def _document(hit: Hit) -> LangChainDocument:
     p = hit.passage
-    place = {"source": p.source, "doc_id": p.doc_id, "start": p.start, "end": p.end, "heading": p.heading, "page": p.page}
+    place = {
+        "source": p.source,
+        "doc_id": p.doc_id,
+        "start": p.start,
+        "end": p.end,
+        "heading": p.heading,
+        "page": p.page,
+    }
     return LangChainDocument(id=p.id, page_content=p.text, metadata={**place, "score": hit.score})

@@ -25,7 +25,16 @@ from retrieval.wraps import unwrap
 LOADERS_VERSION = 1  # raise it when the same bytes give another text: indexes then read every file again
 MAX_FILE_MB = 50
 _MAX_REASON_CHARS = 300
-_WESTERN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŒŠšŽž–—‘’‚“”„…•€£§°«»¿¡·©®™½¼¾²³µ×±\xa0")
+_MARKS = (  # byte order marks, the longer ones first
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_WESTERN = frozenset(
+    "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŒŠšŽž–—‘’‚“”„…•€£§°«»¿¡·©®™½¼¾²³µ×±\xa0"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ def _load(path: Path, source: str, *, max_file_mb: int) -> Document:
             f"{size / 1e6:.0f} MB is above the limit of {max_file_mb} MB; split it or raise retrieval.max_file_mb"
         )
     found = loader(path.read_bytes())
-    text = found.text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _one_line_end(found.text)
     if not any(c.isalnum() for c in text):
         raise DocumentError("no words were found in it; if it is a scan, run it through OCR first")
     meta = describe(text, path.stem, title=found.title, published=found.published)
@@ -135,7 +144,10 @@ def _entries(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
         elif entry.is_dir():
             yield from _entries(path, root)
         elif path.suffix.lower() not in LOADERS:
-            yield path, f"files of kind {path.suffix or 'without a suffix'!r} are not read; convert it to one of {_kinds()}"
+            yield (
+                path,
+                f"files of kind {path.suffix or 'without a suffix'!r} are not read; convert it to one of {_kinds()}",
+            )
         elif not entry.is_file():
             yield path, "not a plain file"
         else:
@@ -151,16 +163,16 @@ def decode(data: bytes) -> tuple[str, str]:
 
     Raises DocumentError for bytes that are no text.
     """
-    marks = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"))
-    marks += ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-    name = next((encoding for mark, encoding in marks if data.startswith(mark)), "") or _zeros_say(data) or "utf-8"
+    name = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "") or _zeros_say(data) or "utf-8"
     try:
         text = data.decode(name)
     except UnicodeDecodeError:
         text, name = _guess(data)
     odd = sum(unicodedata.category(c) == "Cc" and c not in "\t\n\r\f\v\x1f" for c in text[:20_000])
     if "\x00" in text or odd > 0.02 * min(len(text), 20_000):
-        raise DocumentError(f"it looks binary, not like text (read as {name}); check that the file is what its name says")
+        raise DocumentError(
+            f"it looks binary, not like text (read as {name}); check that the file is what its name says"
+        )
     return text, "utf-8" if name == "utf-8-sig" else name
 
 
@@ -174,7 +186,7 @@ def _zeros_say(data: bytes) -> str:
 
 
 def _guess(data: bytes) -> tuple[str, str]:
-    """The likeliest one-byte or Asian encoding. Western European text wins ties: detectors mix it up with its cousins."""
+    """The likeliest one-byte or Asian encoding. Western European text wins ties: detectors often miss it."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(data)
@@ -194,10 +206,18 @@ def _guess(data: bytes) -> tuple[str, str]:
     return str(best), best.encoding
 
 
+def _markdown(data: bytes) -> Extract:
+    text, encoding = decode(data)
+    return Extract(markup.outer_pipes(_one_line_end(text)), meta={} if encoding == "utf-8" else {"encoding": encoding})
+
+
 def _plain(data: bytes) -> Extract:
     text, encoding = decode(data)
-    text = unwrap(text.replace("\r\n", "\n").replace("\r", "\n"))
-    return Extract(text, meta={} if encoding == "utf-8" else {"encoding": encoding})
+    return Extract(unwrap(_one_line_end(text)), meta={} if encoding == "utf-8" else {"encoding": encoding})
+
+
+def _one_line_end(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _csv(data: bytes) -> Extract:
@@ -240,8 +260,8 @@ def _xlsx(data: bytes) -> Extract:
 
 
 LOADERS: dict[str, Callable[[bytes], Extract]] = {
-    ".md": _plain,
-    ".markdown": _plain,
+    ".md": _markdown,
+    ".markdown": _markdown,
     ".txt": _plain,
     ".html": _html,
     ".htm": _html,

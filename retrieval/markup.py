@@ -13,13 +13,29 @@ from groundtone.errors import DocumentError
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
-_FURNITURE = ("script", "style", "noscript", "template", "nav", "footer", "aside", "form", "button", "svg", "iframe", "dialog")
+_FURNITURE = (
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "nav",
+    "footer",
+    "aside",
+    "form",
+    "button",
+    "svg",
+    "iframe",
+    "dialog",
+)
 _FURNITURE_ROLES = ("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog", "menu")
-_BANNER = re.compile(r"(?:^|[-_\s])(?:cookies?|consent|gdpr|onetrust|skip-?link|breadcrumbs?)(?:$|[-_\s])", re.IGNORECASE)
+_BARE_RULE = re.compile(r"\s{0,3}:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$")  # the line under a header without outer pipes
+_BANNER = re.compile(
+    r"(?:^|[-_\s])(?:cookies?|consent|gdpr|onetrust|skip-?link|breadcrumbs?)(?:$|[-_\s])", re.IGNORECASE
+)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table, the first as its header; pipes escaped, line breaks folded, ragged rows filled."""
+    """Rows of cells as a Markdown table, the first as its header; pipes escaped, line breaks folded, rows filled up."""
     width = max(len(row) for row in rows)
     lines = [_row([*row, *[""] * (width - len(row))]) for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]]) + "\n"
@@ -27,6 +43,21 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def outer_pipes(text: str) -> str:
+    """Markdown whose tables all have pipes at both ends of a row, which GitHub's tables may lack."""
+    lines = text.split("\n")
+    in_table = False
+    for at, line in enumerate(lines):
+        if at + 1 < len(lines) and "|" in line and _BARE_RULE.match(lines[at + 1]):
+            in_table = True
+        elif "|" not in line:
+            in_table = False
+        if in_table and not line.lstrip().startswith("|"):
+            closed = line.rstrip().removesuffix("|")
+            lines[at] = f"| {closed.strip()} |"
+    return "\n".join(lines)
 
 
 def read_html(page: bytes | str) -> tuple[str, str, str]:
@@ -90,7 +121,9 @@ def read_office(data: bytes, suffix: str) -> str:
     from markitdown import MarkItDown, MarkItDownException, StreamInfo
 
     if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DocumentError(f"it is password-protected or an old Office file, not {suffix}; save it unprotected as {suffix}")
+        raise DocumentError(
+            f"it is password-protected or an old Office file, not {suffix}; save it unprotected as {suffix}"
+        )
     if not data.startswith(b"PK"):
         raise DocumentError(f"its content is not {suffix}; open it in its program and save it again")
     try:

@@ -1,6 +1,6 @@
 """What a document says of itself: its title, the date from which it holds, and the groups that may read it.
 
-Dates are ISO texts ("2026-02-01") in `meta["effective"]`; groups a list of names in `meta["groups"]`, absent when public.
+Dates are ISO texts ("2026-02-01") in `meta["effective"]`; groups a list of names in `meta["groups"]`, absent if public.
 """
 
 from __future__ import annotations

@@ -68,11 +68,9 @@ def outline(text: str, title: str) -> list[Section]:
         mark = _FENCE.match(line.text)
         if fence or mark:
             fence = _after_fence(fence, mark.group(1) if mark else "", line.text)
-            prose.append(line)
-            at += 1
-            continue
-        heading = _heading(lines, at)
-        table_end = _table_end(lines, at)
+            heading, table_end = None, at
+        else:
+            heading, table_end = _heading(lines, at), _table_end(lines, at)
         if heading:
             level, name, width = heading
             close_prose()
@@ -127,7 +125,7 @@ def _heading(lines: list[_Line], at: int) -> tuple[int, str, int] | None:
 
 def _table_end(lines: list[_Line], at: int) -> int:
     """The line behind the table that begins at line `at`; `at` itself when none does."""
-    if at + 1 >= len(lines) or not is_table_row(lines[at].text) and not _blank_row(lines[at].text):
+    if at + 1 >= len(lines) or not (is_table_row(lines[at].text) or _blank_row(lines[at].text)):
         return at
     if not _RULE.match(lines[at + 1].text):
         return at
@@ -142,7 +140,7 @@ def _blank_row(line: str) -> bool:
 
 
 def _table(path: tuple[str, ...], lines: list[_Line]) -> list[Section]:
-    """The rows of a table under its column names; Word's tables often carry theirs in the first row below a blank one."""
+    """The rows of a table under its column names; Word's tables often have theirs in the row below a blank one."""
     header, rows = lines[0], [line for line in lines[2:] if any(c.isalnum() for c in line.text)]
     if not any(c.isalnum() for c in header.text) and len(rows) > 1:
         header, rows = rows[0], rows[1:]

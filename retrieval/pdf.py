@@ -1,4 +1,4 @@
-"""PDF -> the text of its pages, with the line wraps of a running sentence joined."""
+"""PDF -> the text of its pages, with the line wraps of a running sentence joined and headings marked as in Markdown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from collections import Counter
 
 from groundtone.errors import DocumentError
-from retrieval.wraps import join_wraps
+from retrieval.wraps import unwrap
 
-_JUNK_TITLE = re.compile(r"untitled|anonymous|microsoft (?:word|powerpoint|excel)|\.(?:docx?|pdf|pptx?|xlsx?|indd)$|^\W*$", re.I)
+_JUNK_TITLE = re.compile(
+    r"untitled|anonymous|microsoft (?:word|powerpoint|excel)|\.(?:docx?|pdf|pptx?|xlsx?|indd)$|^\W*$", re.I
+)
+_HEADING_CHARS, _PROSE_WORDS = 70, 6
 _REPEATS = 3  # a first or last line on this many pages, and on most of them, is a running header or footer
 
 
@@ -37,7 +40,10 @@ def read(data: bytes) -> tuple[list[str], str]:
         raise DocumentError(f"page {len(raw) + 1} of {len(pdf)} cannot be read ({error}); export it again") from error
     finally:
         pdf.close()
-    pages = [join_wraps(lines) for lines in _without_running_lines([_lines(text) for text in raw])]
+    pages = [
+        mark_headings(unwrap("\n".join(lines)).strip())
+        for lines in _without_running_lines([_lines(text) for text in raw])
+    ]
     if not any(c.isalnum() for page in pages for c in page):
         raise DocumentError(f"none of its {len(pages)} pages holds text: it is a scan; run it through OCR first")
     return pages, "" if _JUNK_TITLE.search(title) else title
@@ -67,3 +73,17 @@ def _edges(lines: list[str]) -> list[str]:
 
 def _edge_key(line: str) -> str:
     return re.sub(r"\d+", "#", line)
+
+
+def mark_headings(page: str) -> str:
+    """The page with "## " before each line that looks like a heading: short, no full stop, between full sentences."""
+    lines = page.split("\n")
+    filled = [at for at, line in enumerate(lines) if line.strip()]
+    for before, at, after in zip([None, *filled], filled, filled[1:], strict=False):
+        line, following = lines[at], lines[after]
+        begins = before is None or lines[before].rstrip("\"'”’)]").endswith((".", "!", "?"))
+        names = len(line) <= _HEADING_CHARS and line[-1] not in ".!?:;,|" and (line[0].isupper() or line[0].isdigit())
+        prose = len(following.split()) >= _PROSE_WORDS and following[0].isupper() and following[-1] in ".!?"
+        if begins and names and prose and any(c.isalpha() for c in line):
+            lines[at] = f"## {line}"
+    return "\n".join(lines)

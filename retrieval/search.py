@@ -1,8 +1,9 @@
 """Ranking: words (FTS5) and vectors (FAISS) over one snapshot of the index, fused into one order.
 
-Dense score of a passage: the largest cosine over its own vector and its sentences' vectors. The two scores are scaled
-to 0..1 over the candidates and mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934), which beats reciprocal
-ranks by .03 to .05 nDCG on this project's benchmarks. Groups filter before ranking, so that k results stay k.
+Dense score of a passage: the largest cosine over its own vector and its sentences' vectors, all encoded below their
+heading. The two scores are mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934). benchmarks/retrieval.py
+compares the whole of it with plain systems; it does not tell how much the fusion alone brings.
+Groups filter before ranking, so that k results stay k.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from retrieval.store import Store, StoredPassage
 from retrieval.versions import PENALTY, Outdated, outdated
 
 DEPTH = 100  # candidates taken from each of the two rankings
-FUSION_WEIGHT = 0.45
+FUSION_WEIGHT = 0.65  # benchmarks/retrieval.py --weight; chosen on the two sets that it prints, so not on fresh data
 _ROWS_PER_PASSAGE = 8  # vectors fetched per wanted passage at first; more are fetched when too few passages came
 _MAX_QUERY_WORDS = 64
 
@@ -34,28 +35,22 @@ def match_expression(query: str) -> str:
 
     Quotes, operators and other signs in the query are never syntax. A query of stop words alone keeps them.
     """
-    found = [word.replace('"', " ") for word in dict.fromkeys(words(query))]
+    found = list(dict.fromkeys(words(query)))
     telling = [word for word in found if word not in STOP_WORDS] or found
     return " OR ".join(f'"{word}"' for word in telling[:_MAX_QUERY_WORDS])
 
 
-def min_max(scores: Mapping[int, float]) -> dict[int, float]:
-    """Scores scaled to 0..1; all equal: all 1, since each is the best."""
-    if not scores:
-        return {}
-    low, high = min(scores.values()), max(scores.values())
-    if high == low:
-        return dict.fromkeys(scores, 1.0)
-    return {i: (s - low) / (high - low) for i, s in scores.items()}
-
-
 def convex(lexical: Mapping[int, float], dense: Mapping[int, float], weight: float) -> dict[int, float]:
-    """weight * dense + (1 - weight) * lexical, each min-max scaled; what a ranking lacks counts 0 there."""
-    words_part, vectors_part = min_max({**dict.fromkeys(dense, 0.0), **lexical}), min_max(dense)
-    if not lexical:
-        words_part = {}
+    """weight * cosine + (1 - weight) * BM25, BM25 scaled so that its best equals the best cosine; 0 where lacking.
+
+    This is TM2C2 of Bruch, Gai and Ingber 2023 (scores min-max scaled with 0 as the minimum) times the best cosine: the
+    same order, and values that can be compared between queries.
+    """
+    best_cosine = max(0.0, *dense.values()) if dense else 0.0
+    best_words = max(lexical.values(), default=0.0)
+    unit = best_cosine / best_words if best_words > 0 else 0.0
     both = dict.fromkeys([*dense, *lexical])
-    return {i: weight * vectors_part.get(i, 0.0) + (1 - weight) * words_part.get(i, 0.0) for i in both}
+    return {i: weight * max(0.0, dense.get(i, 0.0)) + (1 - weight) * unit * lexical.get(i, 0.0) for i in both}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +94,32 @@ def snapshot(documents: Sequence[Document], stored: Sequence[StoredPassage], *, 
 
 
 def rank(
-    snap: Snapshot, store: Store, *, queries: Sequence[str], vectors: Floats, k: int, groups: Sequence[str],
-    weight: float = FUSION_WEIGHT, depth: int = DEPTH,
+    snap: Snapshot,
+    store: Store,
+    *,
+    queries: Sequence[str],
+    vectors: Floats,
+    k: int,
+    groups: Sequence[str],
+    weight: float = FUSION_WEIGHT,
+    depth: int = DEPTH,
 ) -> list[list[Hit]]:
-    """The k best passages for each query, of those that `groups` may read; `vectors` are the queries' own."""
+    """The k best passages for each query, of those that `groups` may read; `vectors` are the queries' own.
+
+    A query without a word, such as a lone emoji, finds nothing.
+    """
     if not snap.passages or not queries:
         return [[] for _ in queries]
     depth = max(depth, 2 * k)
     allowed = np.array([not g or bool(g & set(groups)) for g in snap.groups])
     dense = _dense(snap, vectors, allowed, depth)
-    hits = []
+    hits: list[list[Hit]] = []
     for query, vector, near in zip(queries, vectors, dense, strict=True):
         expression = match_expression(query)
-        rows = store.match(expression, depth=depth, keep=lambda r: _may(snap, allowed, r)) if expression else []
+        if not expression:
+            hits.append([])
+            continue
+        rows = store.match(expression, depth=depth, keep=lambda r: _may(snap, allowed, r))
         lexical = {snap.position[row]: score for row, score in rows}
         hits.append(_fuse(snap, query, vector, lexical, near, k=k, weight=weight))
     return hits
@@ -133,8 +141,9 @@ def _dense(snap: Snapshot, vectors: Floats, allowed: NDArray[np.bool_], depth: i
     rows_allowed = allowed[snap.owner]
     params = None
     if not allowed.all():
-        bitmap = np.packbits(rows_allowed, bitorder="little")
-        params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bitmap))
+        selector: Any = faiss.IDSelectorBitmap  # its Python signature is not the one that its type stubs declare
+        parameters: Any = faiss.SearchParameters
+        params = parameters(sel=selector(np.packbits(rows_allowed, bitorder="little")))
     most = int(rows_allowed.sum())
     result: list[list[int]] = [[] for _ in vectors]
     todo, fetch = list(range(len(vectors))), min(most, wanted * _ROWS_PER_PASSAGE)
@@ -157,14 +166,13 @@ def _fuse(
     for i in candidates:
         old = snap.outdated.get(snap.passages[i].source)
         if old and not old.meant_by(query):
-            fused[i] -= PENALTY
+            fused[i] *= 1 - PENALTY
     order = _order(snap, fused)
-    nearness = max(0.0, min(1.0, max(dense.values())))
     stages = {"lexical": _ranks(_order(snap, lexical)), "dense": _ranks(_order(snap, dense)), "fused": _ranks(order)}
     hits = []
     for i in order[:k]:
         ranks = {stage: ranks[i] for stage, ranks in stages.items() if i in ranks}
-        hits.append(Hit(snap.passages[i], max(0.0, fused[i]) * nearness, ranks, _best(snap.sentences[i], cosines[i])))
+        hits.append(Hit(snap.passages[i], min(1.0, fused[i]), ranks, _best(snap.sentences[i], cosines[i])))
     return hits
 
 
@@ -183,6 +191,6 @@ def _best(sentences: tuple[Span, ...], cosines: Floats) -> tuple[Span, ...]:
 
 
 def fold_quote(text: str) -> tuple[str, list[int]]:
-    """Text without white space, table pipes, emphasis and escapes, case folded, and for each kept character its offset."""
+    """Text without white space, table pipes, emphasis and escapes, case folded; and each kept character's offset."""
     kept = [(c, at) for at, char in enumerate(text) if not re.match(r"[\s|*_`\\]", char) for c in char.casefold()]
     return "".join(c for c, _ in kept), [at for _, at in kept]

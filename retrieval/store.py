@@ -74,13 +74,17 @@ class Store:
         try:
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
-            raise ProjectError(f"the index {path} cannot be opened ({error}); check the folder's permissions") from error
+            raise ProjectError(
+                f"the index {path} cannot be opened ({error}); check the folder's permissions"
+            ) from error
         try:
             self._prepare(encoder)
         except sqlite3.OperationalError as error:
             self._db.close()
             if "fts5" in str(error):
-                raise ProjectError(f"this Python's SQLite {sqlite3.sqlite_version} lacks FTS5; use another Python") from error
+                raise ProjectError(
+                    f"this Python's SQLite {sqlite3.sqlite_version} lacks FTS5; use another Python"
+                ) from error
             raise ProjectError(f"the index {path} cannot be used ({error})") from error
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -112,11 +116,12 @@ class Store:
         facts = dict(self._db.execute("SELECT key, value FROM meta"))
         if facts.get("schema") != str(SCHEMA_VERSION):
             raise IntegrityError(
-                f"the index {self.path} has schema {facts.get('schema')}, this version reads {SCHEMA_VERSION}; {self._again}"
+                f"the index {self.path} has schema {facts.get('schema')}, this version reads {SCHEMA_VERSION}; "
+                f"{self._again}"
             )
         if (facts.get("encoder"), facts.get("dim")) != (encoder, str(self._dim)):
             raise ProjectError(
-                f"the index {self.path} was made with encoder {facts.get('encoder')!r} ({facts.get('dim')} dimensions), "
+                f"the index {self.path} was made with encoder {facts.get('encoder')!r} ({facts.get('dim')} numbers), "
                 f"now it is {encoder!r} ({self._dim}); set retrieval.encoder back, or {self._again}"
             )
         torn = self._db.execute(
@@ -147,7 +152,9 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
-    def put(self, doc: Document, chunks: Sequence[Chunk], *, vectors: Sequence[NDArray[np.float32]], version: Version) -> None:
+    def put(
+        self, doc: Document, chunks: Sequence[Chunk], *, vectors: Sequence[NDArray[np.float32]], version: Version
+    ) -> None:
         """Replace whatever the document's source held, in one transaction. `vectors[i]`: rows of `chunks[i]`."""
         assert len(chunks) == len(vectors), "one block of vectors per passage"
         with self._write():
@@ -161,7 +168,8 @@ class Store:
                 assert block.shape == (1 + len(made.sentences), self._dim), "one vector per sentence and one for all"
                 spans = np.asarray(made.sentences, dtype="<i4").tobytes()
                 row = self._db.execute(
-                    "INSERT INTO passages(id, doc_id, start, end, heading, page, spans, vectors) VALUES(?,?,?,?,?,?,?,?)",
+                    "INSERT INTO passages(id, doc_id, start, end, heading, page, spans, vectors) "
+                    "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
                     (p.id, p.doc_id, p.start, p.end, p.heading, p.page, spans, block.astype("<f2").tobytes()),
                 ).lastrowid
                 self._db.execute("INSERT INTO words(rowid, heading, text) VALUES(?, ?, ?)", (row, p.heading, p.text))
@@ -216,7 +224,9 @@ class Store:
                 self._db.execute("COMMIT")
         return list(docs.values()), [self._stored(docs[row[2]], row) for row in rows]
 
-    def _stored(self, doc: Document, row: tuple[int, str, str, int, int, str, int | None, bytes, bytes]) -> StoredPassage:
+    def _stored(
+        self, doc: Document, row: tuple[int, str, str, int, int, str, int | None, bytes, bytes]
+    ) -> StoredPassage:
         rowid, passage_id, _, start, end, heading, page, spans, vectors = row
         passage = Passage(passage_id, doc.id, doc.source, doc.text[start:end], start, end, heading, page)
         pairs = np.frombuffer(spans, dtype="<i4").reshape(-1, 2).tolist()

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from groundtone.types import Document
 
-PENALTY = 0.15  # of the fused score, 0 to 1: the newer version goes first where both fit about as well
+PENALTY = 0.15  # share of the fused score: the newer version goes first where both fit about as well
 _VERSION = re.compile(
     r"(?:19|20)\d{2}(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12]\d|3[01]))?)?(?!\d)|(?<![a-z])v\d+(?:[._]\d+)*(?![a-z0-9])"
 )

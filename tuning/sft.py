@@ -24,6 +24,7 @@ from groundtone.models.weights import Base, load_base, weights_sha256
 from groundtone.project import write_atomic
 from groundtone.prompts import template_hash
 from groundtone.types import VoicePair
+from tuning.labelled_loss import trainer_class
 from tuning.recorder import Line, make_recorder, read_metrics
 from tuning.replay import mix
 from tuning.rows import Fitted, Row, fit, render, rows_sha256
@@ -125,7 +126,7 @@ def train(
                 out_dir=out_dir,
                 on=loaded,
                 rows=len(fitted.rows),
-                pack_into=fitted.max_length if packing else None,
+                pack_into=_bin_tokens(fitted, limit) if packing else None,
                 evaluate=bool(held),
                 evaluate_first=bool(held) and checkpoint is None,
                 gradient_checkpointing=gradient_checkpointing,
@@ -147,6 +148,11 @@ def train(
 def _limit(max_length: int | None, context_tokens: int | None) -> int | None:
     known = [n for n in (max_length, context_tokens) if n is not None]
     return min(known) if known else None
+
+
+def _bin_tokens(fitted: Fitted, limit: int | None) -> int:
+    """How many tokens a packed sequence may have: room for four of the longest rows, inside the limit."""
+    return min(limit or 4 * fitted.max_length, 4 * fitted.max_length)
 
 
 def _result(adapter: Path, fitted: Fitted, card: AdapterCard, *, steps: int) -> TrainResult:
@@ -223,7 +229,6 @@ def _trainer(
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback, set_seed
-    from trl import SFTTrainer
 
     if base.device.startswith("cuda") and torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ:
         raise ModelError(
@@ -238,7 +243,7 @@ def _trainer(
         target_modules=target_modules(base.model, card.config["targets"]),
     )
     set_seed(card.seed)  # before the adapter exists: its start is random
-    trainer = SFTTrainer(
+    trainer = trainer_class(base.device)(
         model=base.model,
         args=arguments,
         train_dataset=_dataset(Dataset, rows),

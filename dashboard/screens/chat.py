@@ -14,22 +14,23 @@ from groundtone.feedback import Feedback
 
 TURNS = "chat-turns"
 
+HEADLINE = look.Headline(
+    "Understand", "Which answer would you send?", "Base and tuned answer the same question over the same documents."
+)
+
 
 def main() -> None:
     """Lay the page out: the turns so far, then the question box."""
-    choice = runbar.draw(needs_evaluation=False)
-    look.heading(
-        "Understand", "Which answer would you send?", "Base and tuned answer the same question over the same documents."
-    )
+    choice = runbar.draw(HEADLINE, needs_evaluation=False)
     problem = chatting.not_ready(choice.root)
     if problem:
         look.problem(problem)
         st.stop()
-    blind_at, person_at, clear_at = st.columns([2.4, 1, 0.7], vertical_alignment="bottom")
+    blind_at, person_at, clear_at = st.columns([2.4, 1, 0.8], vertical_alignment="bottom")
     blind = blind_at.toggle("Hide which is which until I vote", value=True, key="blind", persist_state="session")
     person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
     turns: list[chatting.Turn] = st.session_state.setdefault(TURNS, [])
-    if clear_at.button("New chat", icon=":material/refresh:", disabled=not turns):
+    if clear_at.button("New chat", icon=":material/refresh:", disabled=not turns, width="stretch"):
         turns.clear()
         st.rerun()
     if not turns:
@@ -46,7 +47,7 @@ def main() -> None:
 def show(turn: chatting.Turn, *, blind: bool) -> None:
     """A question and its two answers with marked claims and citations."""
     st.html(chatting.question_html(turn.question))
-    for column, slot in zip(st.columns(2, gap="large"), (0, 1), strict=True):
+    for column, slot in zip(st.columns(2, gap="medium"), (0, 1), strict=True):
         reply = turn.replies[slot]
         with column, st.container(border=True):
             st.html(chatting.name_html(turn, slot, blind=blind))
@@ -74,6 +75,7 @@ def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -
     with st.container(horizontal=True, key=f"gt-vote-{number}", gap="small", vertical_alignment="center"):
         for choice, label in chatting.CHOICES.items():
             st.button(label, key=f"vote-{choice}-{number}", on_click=store, args=(choice,))
+        st.html('<span class="gt-note">because of</span>', width="content")
         st.pills("Because of", chatting.REASONS, key=f"reason-{number}", label_visibility="collapsed")
 
 
@@ -82,7 +84,7 @@ def ask(root: Path, turns: list[chatting.Turn], question: str, *, blind: bool) -
     turn = chatting.new_turn(question)
     st.html(chatting.question_html(question))
     slots = []
-    for column, slot in zip(st.columns(2, gap="large"), (0, 1), strict=True):
+    for column, slot in zip(st.columns(2, gap="medium"), (0, 1), strict=True):
         with column, st.container(border=True):
             st.html(chatting.name_html(turn, slot, blind=blind))
             slots.append(st.empty())

@@ -21,17 +21,16 @@ BUTTONS: tuple[tuple[HumanVerdict, str, str], ...] = (
 )
 ALL = "all"
 
+HEADLINE = look.Headline(
+    "Review", "Is this claim true to our documents?", "The riskiest claims first. Your verdicts calibrate the detector."
+)
+
 
 def main() -> None:
     """Lay the page out: queue, answer, evidence."""
-    choice = runbar.draw()
+    choice = runbar.draw(HEADLINE)
     run = choice.run
     assert run is not None
-    look.heading(
-        "Review",
-        "Is this claim true to our documents?",
-        "The riskiest claims first. Your verdicts calibrate the detector.",
-    )
     feedback = cache.feedback(choice.root)
     everything = cache.queue(run)
     skipped = cache.records(run).skipped

@@ -14,16 +14,19 @@ from dashboard.runs import Evaluation, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+HEADLINE = look.Headline(
+    "Decide", "Can I ship this?", "The tuned model with its documents, against its base, on the same questions."
+)
+
 
 def main() -> None:
     """Lay the page out."""
-    choice = runbar.draw()
+    choice = runbar.draw(HEADLINE)
     run = choice.run
     assert run is not None
-    look.heading(
-        "Decide", "Can I ship this?", "The tuned model with its documents, against its base, on the same questions."
-    )
     st.html(views.banner_html(run.summary))
+    for line in views.failures(run.summary):
+        look.problem(Problem("Some questions failed and are missing from the figures", line, "groundtone eval"))
     all_checks = views.checks(run.summary)
     if all_checks:
         with st.expander(f"All {len(all_checks)} checks of the gate"):
@@ -74,13 +77,13 @@ def heat_map(run: Evaluation, metric: Metric) -> None:
 
 
 def cell(run: Evaluation, arm: str, metric: Metric, *, wide: bool = False) -> None:
-    """One cell; all of it is a link to the arm's review queue."""
+    """One cell; all of it is a link to the arm's review queue (a bound selectbox is addressed by its labels)."""
     with st.container(key=f"gt-link-{arm.replace('/', '-')}"):
         st.html(views.cell_html(run.summary, arm, metric, name=arm_name(arm) if wide else "", wide=wide))
         if arm in run.summary["arms"]:
             st.page_link(
                 "screens/hallucinations.py", label=f"Review {arm_name(arm)}",
-                query_params={"candidate": run.candidate, "evaluation": run.id, "arm": arm},
+                query_params={"candidate": run.candidate, "evaluation": run.id, "arm": arm_name(arm)},
             )  # fmt: skip
 
 

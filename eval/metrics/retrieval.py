@@ -15,7 +15,7 @@ def recall_at(k: int) -> Callable[[Question, Answer], Score]:
     def judge(question: Question, answer: Answer) -> Score:
         if question.gold is None or not question.gold.quotes:
             return Score(None, "there is no gold quote")
-        if not answer.hits and "search" not in answer.timing:
+        if _closed(answer):
             return Score(None, "closed book: nothing was searched")
         top = [hit.passage for hit in answer.hits[:k]]
         found = sum(any(holds(p, source, quote) for p in top) for source, quote in question.gold.quotes)
@@ -30,12 +30,17 @@ def reciprocal_rank(question: Question, answer: Answer) -> Score:
     """One over the rank of the first hit that holds a gold quote; 0 where none does."""
     if question.gold is None or not question.gold.quotes:
         return Score(None, "there is no gold quote")
-    if not answer.hits and "search" not in answer.timing:
+    if _closed(answer):
         return Score(None, "closed book: nothing was searched")
     for rank, hit in enumerate(answer.hits, 1):
         if any(holds(hit.passage, source, quote) for source, quote in question.gold.quotes):
             return Score(1 / rank, f"the gold quote is in hit {rank}")
     return Score(0.0, "no hit holds the gold quote")
+
+
+def _closed(answer: Answer) -> bool:
+    """Whether nothing was searched: neither hits nor time spent on finding none."""
+    return not answer.hits and not answer.timing.get("search")
 
 
 def holds(passage: Passage, source: str, quote: str) -> bool:

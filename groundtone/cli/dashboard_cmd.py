@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import subprocess
 import sys
@@ -28,10 +29,22 @@ def dashboard(
     _refuse_open_network(host)
     _refuse_taken_port(host, port)
     note(f"http://{host}:{port}   (Ctrl-C stops it)")
-    code = subprocess.run(streamlit_command(where.root, host=host, port=port, browser=browser), check=False).returncode
-    if code not in (0, -2):  # -2: ended by the same Ctrl-C
+    code = _run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
+    if code > 0:
         raise ProjectError(f"the dashboard ended with code {code}; its last lines above say why")
     next_step("groundtone tune", "teach it what people corrected", project=project)
+
+
+def _run_until_stopped(command: list[str]) -> int:
+    """The child's exit code, negative or 0 when it was stopped: Ctrl-C reaches both processes, SIGTERM is passed on."""
+    with subprocess.Popen(command) as child:
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.terminate()
+            child.wait()
+            return 0
 
 
 def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> list[str]:

@@ -68,7 +68,7 @@ def _device(wanted: str) -> Check:
 
 
 def _memory() -> Check:
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
+    if os.name != "posix" or "SC_PHYS_PAGES" not in os.sysconf_names:
         return Check("memory", "note", "this system does not say")
     page = os.sysconf("SC_PAGE_SIZE")
     total = os.sysconf("SC_PHYS_PAGES") * page / GIB

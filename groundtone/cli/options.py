@@ -18,8 +18,7 @@ ProjectOption = Annotated[
     typer.Option(
         "--project",
         metavar="DIR",
-        help="The project's folder. Default: the nearest folder upwards from here that holds a groundtone.yaml; in a "
-        "checkout without one, the sample company.",
+        help="The project's folder. Default: the nearest folder upwards from here that holds a groundtone.yaml.",
     ),
 ]
 SetOption = Annotated[
@@ -40,23 +39,13 @@ ArmOption = Annotated[
 
 
 def find_project(folder: Path | None) -> Project:
-    """The project that --project names, or that the current folder lies in, or the checkout's sample company.
-
-    Raises ProjectError where there is none.
-    """
-    from groundtone.settings import SAMPLE_ROOT, is_sample
-
-    if folder is not None:
-        project = Project(folder)
-        if not project.config_path.is_file() and not is_sample(project.root):
-            raise ProjectError(f"no {project.config_path}: run `groundtone init DOCS_FOLDER --project {folder}`")
-        return project
-    try:
+    """The project that --project names, or that the current folder lies in. Raises ProjectError where there is none."""
+    if folder is None:
         return Project.find(Path.cwd())
-    except ProjectError:
-        if is_sample(SAMPLE_ROOT) and Path.cwd().is_relative_to(SAMPLE_ROOT):
-            return Project(SAMPLE_ROOT)
-        raise
+    project = Project(folder)
+    if not project.config_path.is_file():
+        raise ProjectError(f"no {project.config_path}: run `groundtone init DOCS_FOLDER --project {folder}`")
+    return project
 
 
 def open_project(folder: Path | None, overrides: list[str] | None) -> tuple[Project, Settings]:

@@ -125,7 +125,7 @@ def _after_gate(passed: bool, *, promoted: bool, project: Path | None) -> None:
 
 
 def demo(project: ProjectOption = None, overrides: SetOption = None) -> None:
-    """The whole journey on the sample company: index, tune, evaluate, gate, and a table of what came of it."""
+    """The whole journey on this project, in a checkout the sample company: index, tune, evaluate, table and verdict."""
     from groundtone import pipeline
 
     where, settings = open_project(project, overrides)

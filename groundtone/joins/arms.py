@@ -37,7 +37,7 @@ def load_models(project: Project, settings: Settings, *, tuned: str | None, arm:
     if adapter is None and model.adapter:
         adapter = settings.path(model.adapter)
     generator = load_generator(
-        model.id,
+        model_id(settings),
         adapter=adapter,
         dtype=model.dtype,
         device=model.device,
@@ -51,6 +51,12 @@ def load_models(project: Project, settings: Settings, *, tuned: str | None, arm:
 
     assert isinstance(generator, LocalModel), "only local weights carry an adapter"
     return Models(generator.with_adapter(False), generator)
+
+
+def model_id(settings: Settings) -> str:
+    """The model's id; a folder of the project is named from the project's root, wherever the command runs."""
+    folder = settings.path(settings.model.id)
+    return str(folder) if folder.is_dir() else settings.model.id
 
 
 def style_of(settings: Settings) -> Style:

@@ -81,8 +81,10 @@ def edited(hit: Hit, edit: Edit) -> Hit:
 
 
 def _moved(span: tuple[int, int], change: tuple[int, int], shift: int) -> tuple[int, int]:
-    """A span after a change of length: what lies behind moves, what holds the change grows."""
+    """A span after a change of length: what lies behind moves, what overlaps the change covers the replacement."""
     start, end = span
-    if start >= change[1]:
-        return start + shift, end + shift
-    return (start, end + shift) if end >= change[1] else (start, end)
+    if start > change[0]:
+        start = start + shift if start >= change[1] else change[0]
+    if end > change[0]:
+        end = max(end, change[1]) + shift
+    return start, end

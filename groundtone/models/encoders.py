@@ -24,7 +24,7 @@ from groundtone.models.device import TINY_PARAMETERS, pick_device, pick_dtype
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MINILM", "Encoder", "MiniLmEncoder", "SentenceTransformersEncoder", "load_encoder"]
+__all__ = ["MINILM", "Encoder", "MiniLmEncoder", "SentenceTransformersEncoder", "load_encoder", "packaged_minilm"]
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -16,15 +16,71 @@ ODD = 'Is <script>alert("x")</script> worth $5 and $6? 🚲 שלום'
 
 # topic, sentence of the handbook (with {} for the value), right value, wrong value, file, section
 FACTS = (
-    ("How long does standard delivery take?", "Standard delivery takes {}.", "3 days", "5 days", "delivery.md", "Times"),
-    ("How far does the Coot 750 carry an Otter?", "A Coot 750 carries an Otter about {}.", "95 km", "65 km", "batteries.md", "Range"),
-    ("How many days of leave do staff get?", "Full-time staff get {} of paid leave a year.", "27 days", "25 days", "leave.md", "Paid leave"),
-    ("What does a Tideline subscription cost?", "Tideline costs {} a month with service included.", "€49", "€59", "tideline.md", "Price"),
-    ("How long is the frame warranty?", "We warrant the frame of a Heron 2 for {}.", "10 years", "5 years", "warranty.md", "Frames"),
-    ("What may the Kingfisher carry?", "The Kingfisher carries up to {} including the rider.", "210 kg", "180 kg", "kingfisher.md", "Load"),
-    ("When must an expense be handed in?", "Hand in an expense within {} of paying it.", "30 days", "60 days", "expenses.md", "Deadlines"),
-    ("What is the deposit for a rental Otter?", "The deposit for a rental Otter is {}.", "€150", "€100", "rental.md", "Deposit"),
-)  # fmt: skip
+    (
+        "How long does standard delivery take?",
+        "Standard delivery takes {}.",
+        "3 days",
+        "5 days",
+        "delivery.md",
+        "Times",
+    ),
+    (
+        "How far does the Coot 750 carry an Otter?",
+        "A Coot 750 carries an Otter about {}.",
+        "95 km",
+        "65 km",
+        "batteries.md",
+        "Range",
+    ),
+    (
+        "How many days of leave do staff get?",
+        "Full-time staff get {} of paid leave a year.",
+        "27 days",
+        "25 days",
+        "leave.md",
+        "Paid leave",
+    ),
+    (
+        "What does a Tideline subscription cost?",
+        "Tideline costs {} a month with service included.",
+        "€49",
+        "€59",
+        "tideline.md",
+        "Price",
+    ),
+    (
+        "How long is the frame warranty?",
+        "We warrant the frame of a Heron 2 for {}.",
+        "10 years",
+        "5 years",
+        "warranty.md",
+        "Frames",
+    ),
+    (
+        "What may the Kingfisher carry?",
+        "The Kingfisher carries up to {} including the rider.",
+        "210 kg",
+        "180 kg",
+        "kingfisher.md",
+        "Load",
+    ),
+    (
+        "When must an expense be handed in?",
+        "Hand in an expense within {} of paying it.",
+        "30 days",
+        "60 days",
+        "expenses.md",
+        "Deadlines",
+    ),
+    (
+        "What is the deposit for a rental Otter?",
+        "The deposit for a rental Otter is {}.",
+        "€150",
+        "€100",
+        "rental.md",
+        "Deposit",
+    ),
+)
 ARMS = {  # arm -> (share right, share contradicted, share unsupported)
     "base/closed": (0.12, 0.48, 0.40),
     "base/rag": (0.62, 0.22, 0.16),
@@ -68,9 +124,15 @@ def item_records(n: int) -> list[EvalRecord]:
     true = sentence.format(right)
     before = "The harbour office keeps this page up to date. "
     passage = Passage(
-        f"p{n}", f"d{n}", file, f"{before}{true} Ask the front desk when unsure.", 0, 120,
-        f"{file.removesuffix('.md').title()} > {section}", n % 3 + 1,
-    )  # fmt: skip
+        f"p{n}",
+        f"d{n}",
+        file,
+        f"{before}{true} Ask the front desk when unsure.",
+        0,
+        120,
+        f"{file.removesuffix('.md').title()} > {section}",
+        n % 3 + 1,
+    )
     other = Passage(f"o{n}", f"x{n}", "safety.md", "Helmets are lent out free of charge.", 0, 36, "Safety > Helmets")
     best = ((len(before), len(before) + len(true)),)
     hits = (Hit(passage, 0.83, {"lexical": 1, "dense": 2, "fused": 1}, best), Hit(other, 0.31, {"fused": 2}))
@@ -97,15 +159,28 @@ def _record(question: Question, arm: str, hits: tuple[Hit, ...], fact: tuple[str
     start = len(opening)
     found = verdict != "unsupported"
     claim = Claim(
-        claim_text, start, start + len(claim_text), verdict, hits[0].passage.id if found else None,
-        sentence.format(right) if found else "", {"match": 0.91 if found else 0.22}, why,
-    )  # fmt: skip
+        claim_text,
+        start,
+        start + len(claim_text),
+        verdict,
+        hits[0].passage.id if found else None,
+        sentence.format(right) if found else "",
+        {"match": 0.91 if found else 0.22},
+        why,
+    )
     at = text.find("[1]")
     citations = (Citation(at, at + 3, hits[0].passage.doc_id, hits[0].passage.id, *hits[0].best[0]),) if rag else ()
     answer = Answer(
-        f"{question.id}-{arm.replace('/', '-')}", question, text, hits if rag else (), citations, claims=(claim,),
-        timing={"total": 0.4}, tokens={"prompt": 210, "reply": 31}, provenance={"arm": arm},
-    )  # fmt: skip
+        f"{question.id}-{arm.replace('/', '-')}",
+        question,
+        text,
+        hits if rag else (),
+        citations,
+        claims=(claim,),
+        timing={"total": 0.4},
+        tokens={"prompt": 210, "reply": 31},
+        provenance={"arm": arm},
+    )
     scores = {"correct": Score(float(verdict == "supported")), "tone": Score(0.9 if tuned else 0.2)}
     return EvalRecord(question.id, arm, question, answer, scores)
 
@@ -126,8 +201,15 @@ def summary(run: str, tuned: str, *, verdict: str = "HOLD") -> dict[str, Any]:
         for i, arm in enumerate(ARMS)
     }
     return {
-        "schema": 1, "run": run, "tuned_run": tuned, "index": "b1946ac92492d234", "model": "starter",
-        "created": "2026-11-21T13:05:00+00:00", "arms": arms, "differences": differences(levels),
+        "schema": 1,
+        "run": run,
+        "tuned_run": tuned,
+        "index": "b1946ac92492d234",
+        "model": "starter",
+        "created": "2026-11-21T13:05:00+00:00",
+        "coverage": {arm: {"asked": 80, "errors": 0, "first_error": ""} for arm in ARMS},
+        "arms": arms,
+        "differences": differences(levels),
         "forgetting": [
             forgetting("arithmetic", 0.91, 0.90, -0.01, "retained"),
             forgetting("instructions", 0.78, 0.61, -0.17, "forgotten"),
@@ -138,16 +220,39 @@ def summary(run: str, tuned: str, *, verdict: str = "HOLD") -> dict[str, Any]:
         "gate": {
             "verdict": verdict,
             "checks": [
-                {"name": "hallucination", "verdict": "pass", "why": "15 points lower than base", "estimate": est(-0.15, 0.06), "margin": 0.02},
-                {"name": "correct", "verdict": "pass", "why": "19 points higher than base", "estimate": est(0.19, 0.08), "margin": 0.02},
-                {"name": "forgetting: instructions", "verdict": "fail" if verdict == "HOLD" else "pass",
-                 "why": "17 points below base, beyond the margin of 5", "estimate": est(-0.17, 0.07), "margin": 0.05},
-                {"name": "forgetting: conversation", "verdict": "cannot tell", "why": "needs about 210 items, has 60", "estimate": est(-0.04, 0.08, 60), "margin": 0.05},
+                {
+                    "name": "hallucination",
+                    "verdict": "pass",
+                    "why": "15 points lower than base",
+                    "estimate": est(-0.15, 0.06),
+                    "margin": 0.02,
+                },
+                {
+                    "name": "correct",
+                    "verdict": "pass",
+                    "why": "19 points higher than base",
+                    "estimate": est(0.19, 0.08),
+                    "margin": 0.02,
+                },
+                {
+                    "name": "forgetting: instructions",
+                    "verdict": "fail" if verdict == "HOLD" else "pass",
+                    "why": "17 points below base, beyond the margin of 5",
+                    "estimate": est(-0.17, 0.07),
+                    "margin": 0.05,
+                },
+                {
+                    "name": "forgetting: conversation",
+                    "verdict": "cannot tell",
+                    "why": "needs about 210 items, has 60",
+                    "estimate": est(-0.04, 0.08, 60),
+                    "margin": 0.05,
+                },
             ],
         },
         "retrieval": {"recall@1": est(0.81, 0.06), "recall@5": est(0.96, 0.03), "mrr": est(0.87, 0.05)},
         "changed": {"fixed": ["q001", "q004", "q006", "q011"], "broken": ["q002"]},
-    }  # fmt: skip
+    }
 
 
 def differences(levels: Mapping[str, tuple[float, ...]]) -> list[dict[str, Any]]:
@@ -170,7 +275,14 @@ def differences(levels: Mapping[str, tuple[float, ...]]) -> list[dict[str, Any]]
 def forgetting(suite: str, base: float, tuned: float, difference: float, verdict: str) -> dict[str, Any]:
     """One suite's row."""
     return {
-        "suite": suite, "base": est(base, 0.06, 60), "tuned": est(tuned, 0.06, 60), "difference": est(difference, 0.05, 60),
-        "p": 0.01 if verdict == "forgotten" else 0.4, "fixed": 2, "broken": 12 if verdict == "forgotten" else 3,
-        "margin": 0.05, "verdict": verdict, "needs": 210 if verdict == "inconclusive" else None,
-    }  # fmt: skip
+        "suite": suite,
+        "base": est(base, 0.06, 60),
+        "tuned": est(tuned, 0.06, 60),
+        "difference": est(difference, 0.05, 60),
+        "p": 0.01 if verdict == "forgotten" else 0.4,
+        "fixed": 2,
+        "broken": 12 if verdict == "forgotten" else 3,
+        "margin": 0.05,
+        "verdict": verdict,
+        "needs": 210 if verdict == "inconclusive" else None,
+    }

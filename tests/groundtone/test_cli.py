@@ -1,13 +1,15 @@
-"""The command line: one line and code 2 for a person's mistake, one function per command, the next command at the end."""
+"""The command line: one line and code 2 for a person's mistake, one function per command, the next one named."""
 
 from __future__ import annotations
 
 import errno
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -343,15 +345,32 @@ def test_doctor_notices_a_changed_encoder(home: Path, tmp_path: Path, monkeypatc
 def test_the_dashboard_starts_streamlit_on_the_loopback(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
+    def stay(command: list[str]) -> int:
         started.append(command)
-        return SimpleNamespace(returncode=0)
+        return -15
 
-    monkeypatch.setattr(dashboard_cmd.subprocess, "run", run)
+    monkeypatch.setattr(dashboard_cmd, "_run_until_stopped", stay)
     assert call("dashboard", "--project", str(home), "--set", "dashboard.port=18765").exit_code == 0
     assert {"--server.address=127.0.0.1", "--server.port=18765"} <= set(started[0])
     assert started[0][-2:] == ["--project", str(home.resolve())]
     assert Path(started[0][4]).name == "app.py"
+
+
+def test_stopping_the_command_stops_its_child(tmp_path: Path) -> None:
+    """SIGTERM to the parent must not leave a server behind that holds the port."""
+    sleeper = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    code = (
+        "import sys; from groundtone.cli.dashboard_cmd import _run_until_stopped;"
+        f"sys.exit(0 if _run_until_stopped([sys.executable, '-c', {sleeper!r}]) < 0 else 1)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 20
+    while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    parent.terminate()
+    assert parent.wait(timeout=20) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])

@@ -50,7 +50,7 @@ def test_a_full_disk_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.
 def test_a_full_device_is_a_user_error() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    with pytest.raises(OSError) as caught, open("/dev/full", "w") as device:
+    with pytest.raises(OSError, match="No space") as caught, open("/dev/full", "w") as device:
         device.write("x")
     assert isinstance(files.as_user_error(caught.value, Path("f")), UserError)
 
@@ -107,9 +107,14 @@ def test_a_full_disk_does_not_hide_why_a_run_failed(tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(ValueError, match="the first error"), Project(tmp_path).start_run("eval"):
-        monkeypatch.setattr(files.os, "fsync", full)
-        raise ValueError("the first error")
+    def work() -> None:
+        with Project(tmp_path).start_run("eval"):
+            monkeypatch.setattr(files.os, "fsync", full)
+            raise ValueError("the first error")
+
+    with pytest.raises(ValueError, match="the first error") as caught:
+        work()
+    assert "disk is full" in caught.value.__notes__[0]
 
 
 def test_finish_keeps_its_notes_inside_the_context(tmp_path: Path) -> None:

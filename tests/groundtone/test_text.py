@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ def sentences(text: str) -> list[str]:
 def test_spans_are_ordered_disjoint_trimmed_and_hold_something(text: str) -> None:
     spans = sentence_spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
     for start, end in spans:
         assert text[start:end] == text[start:end].strip()
         assert any(c.isalnum() for c in text[start:end])
@@ -75,6 +76,9 @@ def test_a_full_stop_that_ends_nothing_does_not_split(whole: str) -> None:
         ("- one thing\n- another thing", ["one thing", "another thing"]),
         ("1. First step\n2. Second step", ["First step", "Second step"]),
         ("# Title\nText here.", ["Title", "Text here."]),
+        ("A wrapped\nline. And\nanother.", ["A wrapped\nline.", "And\nanother."]),
+        ("It ends.\nIt begins.", ["It ends.", "It begins."]),
+        ("No full stop\n\nNext paragraph", ["No full stop", "Next paragraph"]),
         ("| A | B |\n|---|---|\n| 1 | 2 |", ["| A | B |", "| 1 | 2 |"]),
         ("", []),
         ("...\n---", []),

@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundtone.values import compare, find_names, find_values, is_negated
+from groundtone.conflicts import compare, is_negated
+from groundtone.values import find_names, find_values
 
 SAME = [
     ("two weeks", "14 days"),
@@ -56,7 +59,7 @@ def test_different_values_are_not_the_same(a, b):
 def test_values_stand_in_the_text_in_order_and_never_overlap(text):
     found = find_values(text)
     assert all(text[v.start : v.end] == v.text for v in found)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
     assert all(v.same_as(v) for v in found)
 
 

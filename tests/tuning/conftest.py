@@ -44,8 +44,6 @@ def settings(folder: Callable[[str], Path], pairs: list[VoicePair]) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[VoicePair], settings: dict[str, Any]
-) -> TrainResult:
+def trained(tmp_path_factory: pytest.TempPathFactory, pairs: list[VoicePair], settings: dict[str, Any]) -> TrainResult:
     """One uninterrupted run: 8 rows in batches of 4 for 3 epochs, 6 steps."""
     return train(pairs, out_dir=tmp_path_factory.mktemp("run") / "whole", **settings)

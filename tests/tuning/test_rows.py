@@ -32,13 +32,13 @@ def test_the_trainer_scores_the_reply_and_its_stop_token_and_nothing_else(folder
     from trl import SFTTrainer
 
     batches = []
-    compute_loss = SFTTrainer.compute_loss
+    training_step = SFTTrainer.training_step
 
     def spy(self, model, inputs, *args, **kwargs):
         batches.append({key: inputs[key].tolist() for key in ("input_ids", "labels", "attention_mask")})
-        return compute_loss(self, model, inputs, *args, **kwargs)
+        return training_step(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(SFTTrainer, "compute_loss", spy)
+    monkeypatch.setattr(SFTTrainer, "training_step", spy)
     train(pairs, base=str(folder("llama")), out_dir=tmp_path / "run", epochs=1, batch_size=4)
     chat_format = LocalModel.load(str(folder("llama"))).format
     expected = {row.ids: row.labels for row in render(chat_format, pairs)}

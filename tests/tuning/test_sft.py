@@ -25,7 +25,9 @@ def test_training_lowers_the_loss_and_changes_what_is_said(trained, pairs, setti
     base = model.with_adapter(False)
     tuned, before = (m.generate(asked, max_new_tokens=8) for m in (model, base))
     assert tuned != before
-    better = sum(map(sum, log_probabilities(model, asked, replies))) - sum(map(sum, log_probabilities(base, asked, replies)))
+    better = sum(map(sum, log_probabilities(model, asked, replies))) - sum(
+        map(sum, log_probabilities(base, asked, replies))
+    )
     assert better > 0
 
 
@@ -42,7 +44,9 @@ def test_metrics_are_written_per_step_with_an_evaluation_before_the_first(traine
     lines = read_metrics(trained.adapter.parent)
     assert [line["step"] for line in lines if line["loss"] is not None] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if line["eval_loss"] is not None] == [0, 2, 4, 6]
-    assert all(set(line) == {"step", "steps", "epoch", "loss", "eval_loss", "lr", "tokens", "seconds"} for line in lines)
+    assert all(
+        set(line) == {"step", "steps", "epoch", "loss", "eval_loss", "lr", "tokens", "seconds"} for line in lines
+    )
     assert {line["steps"] for line in lines} == {6}
     for key in ("tokens", "seconds", "epoch"):
         values = [line[key] for line in lines]
@@ -159,10 +163,32 @@ def test_every_family_can_be_tuned_on_its_feed_forward_layers(folder, pairs, tmp
     assert LocalModel.load(base, adapter=run.adapter).generate([of_pair(pairs[0])], max_new_tokens=2)
 
 
-def test_packing_trains_on_the_same_number_of_labels(pairs, settings, tmp_path):
-    run = train(pairs, out_dir=tmp_path / "run", packing=True, **{**settings, "epochs": 1})
-    assert run.rows == 8
-    assert run.last_loss > 0
+@pytest.mark.parametrize("family", ["llama", "gemma"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_scoring_labels_alone_gives_the_loss_and_the_steps_of_trl(
+    folder, pairs, settings, tmp_path, monkeypatch, family, accumulate
+):
+    from trl import SFTTrainer
+
+    given = {**settings, "base": str(folder(family)), "heldout": pairs[:3], "epochs": 2, "accumulate": accumulate}
+    given["batch_size"] = 4 // accumulate
+    ours = train(pairs, out_dir=tmp_path / "ours", **given)
+    monkeypatch.setattr("tuning.sft.trainer_class", lambda device: SFTTrainer)
+    theirs = train(pairs, out_dir=tmp_path / "theirs", **given)
+    for mine, reference in zip(read_metrics(tmp_path / "ours"), read_metrics(tmp_path / "theirs"), strict=True):
+        assert mine["tokens"] == reference["tokens"]
+        for key in ("loss", "eval_loss", "lr"):
+            assert mine[key] == (None if reference[key] is None else pytest.approx(reference[key], abs=1e-3))
+    assert ours.first_eval_loss == pytest.approx(theirs.first_eval_loss, abs=1e-5)
+
+
+def test_packed_rows_do_not_see_each_other(pairs, settings, tmp_path):
+    """One batch of all rows: packed or padded, its loss before the first update is the same."""
+    one = {**settings, "epochs": 1, "batch_size": 8, "heldout": ()}
+    padded = train(pairs, out_dir=tmp_path / "padded", **one)
+    packed = train(pairs, out_dir=tmp_path / "packed", packing=True, **one)
+    assert (padded.steps, packed.steps) == (1, 1)
+    assert packed.first_loss == pytest.approx(padded.first_loss, abs=1e-4)
 
 
 def test_layers_that_do_not_exist_are_named_with_those_that_do(pairs, settings, tmp_path):

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -18,14 +19,16 @@ KEY = "sk-very-secret-12345"
 class FakeServer(BaseHTTPRequestHandler):
     """Chat completions that echo the last message; "please fail" answers 400 and repeats the key that was sent."""
 
-    seen: list[dict] = []
+    seen: ClassVar[list[dict]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append({"path": self.path, "key": self.headers.get("Authorization", ""), **body})
         text = f" Echo: {body['messages'][-1]['content']} "
         if "please fail" in text:
-            self._send(400, json.dumps({"error": {"message": f"no such model, key was {self.headers['Authorization']}"}}))
+            self._send(
+                400, json.dumps({"error": {"message": f"no such model, key was {self.headers['Authorization']}"}})
+            )
             return
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         finish = "length" if limit and limit < 5 else "stop"

@@ -43,7 +43,9 @@ def test_the_system_message_is_shown_by_every_family(local, prompt_list, family)
 
 def test_outer_white_space_of_a_reply_is_not_trained(local, prompt_list):
     chat_format = local("llama").format
-    assert chat_format.completion_ids(prompt_list[0], f"  {REPLY}\n") == chat_format.completion_ids(prompt_list[0], REPLY)
+    assert chat_format.completion_ids(prompt_list[0], f"  {REPLY}\n") == chat_format.completion_ids(
+        prompt_list[0], REPLY
+    )
 
 
 def test_tokens_that_would_merge_across_the_border_leave_the_prompt_as_served():
@@ -57,6 +59,18 @@ def test_tokens_that_would_merge_across_the_border_leave_the_prompt_as_served():
     before, after = chat_format.prompt_ids(prompt), chat_format.completion_ids(prompt, "very takes")
     assert joint[: len(before)] != before, "the example must merge"
     assert chat_format.decode(before + after) == "standard delivery takes"
+
+
+def test_a_template_that_can_think_aloud_is_told_not_to(prompt_list):
+    tokenizer = tiny_tokenizer("qwen2")
+    silent = "<think>\n\n</think>\n\n"
+    begin = "<|im_start|>assistant\n"
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        begin, begin + "{% if enable_thinking is false %}" + silent + "{% endif %}"
+    ).replace("{{ m['content'] }}", "{% if m['role'] == 'assistant' %}" + silent + "{% endif %}{{ m['content'] }}")
+    chat_format = ChatFormat(tokenizer)
+    assert chat_format.text(prompt_list[0]).endswith(begin + silent)
+    assert chat_format.decode(chat_format.completion_ids(prompt_list[0], REPLY)) == REPLY
 
 
 def test_a_conversation_that_the_template_refuses_names_its_roles(local):

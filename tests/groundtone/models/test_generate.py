@@ -112,6 +112,29 @@ def test_the_context_manager_switches_one_view_for_a_while(folder, adapter, prom
     assert model.name == name
 
 
+def test_views_used_by_several_threads_do_not_disturb_each_other(folder, adapter, prompt_list):
+    tuned = LocalModel.load(str(folder("llama")), adapter=adapter(), batch_size=2)
+    views = [tuned, tuned.with_adapter(False)] * 2
+    alone = [view.generate(prompt_list, max_new_tokens=6) for view in views[:2]] * 2
+    found: dict[int, list[str]] = {}
+
+    def ask(n: int) -> None:
+        found[n] = ["".join(views[n].stream(prompt, max_new_tokens=6)) for prompt in prompt_list]
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(views))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[n] for n in range(len(views))] == [[g.text for g in texts] for texts in alone]
+    assert alone[0] != alone[1]
+
+
+def test_no_prompts_give_no_replies(local):
+    assert local("llama").generate([], max_new_tokens=3) == []
+    assert log_probabilities(local("llama"), [], []) == []
+
+
 def test_a_base_without_an_adapter_cannot_switch_one_on(local):
     with pytest.raises(ModelError, match="without an adapter"):
         local("llama").with_adapter(True)

@@ -50,7 +50,9 @@ def test_the_best_sentence_is_quoted_whatever_the_order_of_passages(question, ex
     assert moved.endswith(f"[{4 - int(expected[-3])}].")
 
 
-@pytest.mark.parametrize("question", ["What colour is the harbour master's hat?", "Who founded the company?", "?", "how"])
+@pytest.mark.parametrize(
+    "question", ["What colour is the harbour master's hat?", "Who founded the company?", "?", "how"]
+)
 def test_a_question_that_no_passage_covers_is_refused(question):
     assert say(question) == prompts.REFUSAL
     assert is_refusal(say(question))
@@ -110,7 +112,16 @@ def test_ids_are_dispatched_and_nonsense_is_named(folder, tmp_path):
 
 
 def test_settled_pieces_join_to_the_whole_and_are_never_taken_back():
-    texts = ["  Ahoy there, \ufffd", "Zürich �", "a\n\nUser: b", "x\nUs", "\n\n", "a \n User", "\nUser:", "end\nUser:\nUser:"]
+    texts = [
+        "  Ahoy there, \ufffd",
+        "Zürich �",
+        "a\n\nUser: b",
+        "x\nUs",
+        "\n\n",
+        "a \n User",
+        "\nUser:",
+        "end\nUser:\nUser:",
+    ]
     for text in texts:
         for stops in ((), ("\nUser:",)):
             grown = [text[: n + 1] for n in range(len(text))]

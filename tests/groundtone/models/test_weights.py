@@ -19,7 +19,7 @@ def test_an_id_that_is_not_here_is_named_while_offline(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("id", ["./nowhere", "/no/such/folder", "a/b/c", "-no id-"])
 def test_paths_and_malformed_ids_never_reach_the_hub(id):
-    with pytest.raises(ModelError, match="does not exist|neither a folder nor"):
+    with pytest.raises(ModelError, match=r"does not exist|neither a folder nor"):
         resolve_folder(id)
 
 

@@ -1,0 +1,255 @@
+"""What pages show, without Streamlit: figures as evaluated, text escaped, problems explained."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard import charts, marks, measures, review, runs, views
+from dashboard.config import DashboardConfig, project_folder
+from groundtone.feedback import Agreement, JudgedClaim
+from groundtone.project import Project, write_atomic
+from groundtone.types import Estimate, Verdict
+from tests.dashboard.fixtures import ARMS, ODD, build_project, est, summary, write_summary
+
+ROOT = Path(__file__).parents[2]
+METRIC = measures.METRICS["hallucination"]
+
+
+def text_of(html: str) -> str:
+    """What a reader sees of an HTML string."""
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+def test_views_do_not_import_streamlit() -> None:
+    code = (
+        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.chatting, dashboard.worker,"
+        " dashboard.config; assert not {'streamlit', 'torch', 'pandas', 'altair'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_every_character_of_an_answer_survives_marking_and_none_becomes_markup() -> None:
+    dice = random.Random(3)
+    alphabet = "ab <>&\"'$\\`[1]🚲שלום\n."
+    for _ in range(300):
+        text = "".join(dice.choice(alphabet) for _ in range(dice.randrange(1, 60)))
+        spans = [sorted((dice.randrange(-2, 65), dice.randrange(-2, 65))) for _ in range(4)]
+        claims: list[dict[str, Any]] = [
+            {"start": a, "end": b, "verdict": dice.choice([*marks.LOOKS, "odd<"])} for a, b in spans
+        ]
+        html = marks.answer_html(text, claims, selected=(spans[0][0], spans[0][1]))
+        bare = re.sub(r'<b class="gt-icon"[^>]*>[^<]*</b>', "", html)
+        assert text_of(bare) == re.sub(r"\[(\d+)\]", r"\1", text)
+        tags = set(re.findall(r"<(\w+)", html))
+        assert tags <= {"div", "mark", "b", "sup", "span"}
+
+
+def test_a_passage_marks_its_sentence_and_nothing_else() -> None:
+    html = marks.passage_html("One <b>. Two.", (9, 13))
+    assert text_of(html) == "One <b>. Two."
+    assert '<mark class="gt-sentence">Two.</mark>' in html
+    assert "<mark" not in marks.passage_html("short", (2, 99))
+
+
+def test_evaluations_are_read_as_written(tmp_path: Path) -> None:
+    run_id = build_project(tmp_path / "p")
+    found = runs.load_evaluations(tmp_path / "p")
+    assert [run.id for run in found.runs] == [run_id]
+    assert found.problems == ()
+    assert found.candidates()[0].startswith("tune-")
+    records = runs.read_records(found.runs[0].path)
+    assert (len(records.rows), records.skipped) == (24 * len(ARMS), 0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not an object"),
+        ('{"schema": 99}', "newer groundtone"),
+        ('{"schema": null}', "schema None"),
+        ('{"schema": 1}', "incomplete"),
+        ('{"schema": 1, "arms": {"base/rag": 3}}', "incomplete"),
+        (None, "missing"),
+    ],
+)
+def test_a_broken_summary_is_explained(tmp_path: Path, broken: str | None, said: str) -> None:
+    run_id = build_project(tmp_path)
+    path = Project(tmp_path).run_path(run_id) / "summary.json"
+    path.unlink()
+    if broken is not None:
+        write_atomic(path, broken)
+    found = runs.load_evaluations(tmp_path)
+    assert found.runs == ()
+    assert said in found.problems[0].why
+    assert found.problems[0].command == "groundtone eval"
+
+
+def test_unfinished_and_foreign_runs_are_explained(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.start_run("eval")
+    project.start_run("eval").fail("out of memory")
+    (project.runs_folder / "notes.txt").write_text("mine")
+    said = " ".join(f"{p.title} {p.why}" for p in runs.load_evaluations(tmp_path).problems)
+    assert "is still running" in said
+    assert "out of memory" in said
+    assert "notes.txt" in said
+
+
+def test_a_cut_off_line_of_records_is_counted(tmp_path: Path) -> None:
+    build_project(tmp_path, items=2)
+    path = runs.load_evaluations(tmp_path).runs[0].path
+    with (path / "records.jsonl").open("a") as lines:
+        lines.write('{"item_id": "q9", "arm": "ba')
+    found = runs.read_records(path)
+    assert (len(found.rows), found.skipped) == (2 * len(ARMS), 1)
+
+
+def test_any_summary_gives_some_page_and_never_an_exception() -> None:
+    dice = random.Random(5)
+    junk: list[Any] = [None, 0, -1, "x", [], {}, [1], {"mean": "x"}, float("nan"), True]
+    for _ in range(400):
+        broken = json.loads(json.dumps(summary("e", "t")))
+        _spoil(broken, dice, junk)
+        if runs.summary_problem(broken):
+            continue
+        views.banner_html(broken)
+        views.failures(broken)
+        views.changed_items(broken, [])
+        for metric in measures.METRICS.values():
+            views.cell_html(broken, "tuned/rag", metric)
+            views.tile_html(broken, metric)
+            charts.differences_table(broken, metric.key)
+        views.forgetting_html(charts.forgetting_table(broken))
+
+
+def _spoil(value: Any, dice: random.Random, junk: list[Any]) -> None:
+    """Replace a few random places of nested JSON by junk."""
+    for _ in range(dice.randrange(1, 6)):
+        at = value
+        while True:
+            key = dice.choice(list(at) if isinstance(at, dict) else range(len(at)))
+            if isinstance(at[key], (dict, list)) and at[key] and dice.random() < 0.8:
+                at = at[key]
+                continue
+            at[key] = dice.choice(junk)
+            break
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "HOLD", "CANNOT TELL"])
+def test_the_banner_names_the_verdict_and_the_open_checks(verdict: str) -> None:
+    said = text_of(views.banner_html(summary("e", "t", verdict=verdict)))
+    assert said.lstrip("✓✕?").startswith(verdict)
+    assert ("forgetting: instructions" in said) == (verdict == "HOLD")
+    assert "forgetting: conversation" in said
+
+
+def test_failed_questions_are_named_with_their_first_error() -> None:
+    counts = {"asked": 80, "errors": 3, "first_error": "out of memory"}
+    (line,) = views.failures({"coverage": {"tuned/rag": counts, "base/rag": counts | {"errors": 0}}})
+    assert "3 of 80" in line
+    assert "out of memory" in line
+
+
+def test_general_items_stay_out_of_the_queue(project: Path) -> None:
+    records = runs.read_records(runs.load_evaluations(project).runs[0].path).rows
+    general = [dict(r, arm="base", question=dict(r["question"], kind="general")) for r in records[:3]]
+    assert review.queue([*records, *general]) == review.queue(records)
+
+
+def test_a_cell_shows_value_interval_and_n() -> None:
+    said = text_of(views.cell_html(summary("e", "t"), "base/rag", METRIC))
+    assert ("24 %" in said, "17 – 31 %" in said, "n 80" in said) == (True, True, True)
+    assert "not measured" in text_of(views.cell_html({"arms": {}}, "base/rag", METRIC))
+
+
+def test_a_change_is_only_called_better_or_worse_when_its_interval_says_so() -> None:
+    tone = measures.METRICS["tone"]
+    assert measures.change_word(METRIC, Estimate(-0.2, -0.3, -0.1, 9)) == "better"
+    assert measures.change_word(tone, Estimate(-0.2, -0.3, -0.1, 9)) == "worse"
+    assert measures.change_word(tone, Estimate(0.2, -0.1, 0.5, 9)) == "no clear change"
+    assert measures.change_word(tone, Estimate(0.2, None, None, 9)) == "no clear change"
+
+
+def test_the_forest_holds_each_difference_and_a_line_at_zero() -> None:
+    table = charts.differences_table(summary("e", "t"), "correct")
+    assert list(table["Name"]) == ["tuning given RAG", "RAG given tuned", "interaction", "tuned vs prompted"]
+    assert ((table["Low"] <= table["Points"]) & (table["Points"] <= table["High"])).all()
+    spec = charts.forest_chart(table, title="points", accent="#123456", surface="#ffffff").to_dict()
+    assert spec["layer"][0]["encoding"]["x"]["datum"] == 0
+    low, high = spec["layer"][-1]["encoding"]["x"]["scale"]["domain"]
+    assert low < min(0, *table["Low"])
+    assert high > max(0, *table["High"])
+
+
+def test_the_queue_is_sorted_by_risk_and_keyed_like_the_claims(project: Path) -> None:
+    records = runs.read_records(runs.load_evaluations(project).runs[0].path).rows
+    rows = review.queue(records)
+    assert len(rows) == len(records)
+    risks = [review.RISK[row.verdict] for row in rows]
+    assert risks == sorted(risks)
+    assert len({row.key for row in rows}) == len(rows)
+    only = review.select(rows, arm="tuned/rag", verdicts=["contradicted"])
+    assert only
+    assert {(row.arm, row.verdict) for row in only} == {("tuned/rag", "contradicted")}
+
+
+def test_the_next_claim_is_one_that_was_not_judged(project: Path) -> None:
+    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)[:5]
+    judged = {rows[1].key: "supported", rows[2].key: "unsure"}
+    assert review.next_open(rows, judged, 0) == 3
+    assert review.next_open(rows, judged, 4) == 0
+    assert review.next_open(rows, {row.key: "unsure" for row in rows}, 2) == 2
+
+
+def test_evidence_says_when_nothing_was_retrieved_and_marks_the_sentence_when_it_was(project: Path) -> None:
+    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)
+    for row in rows:
+        html = review.evidence_html(row)
+        retrieved = row.arm.endswith("/rag")
+        assert ("Not retrieved" in html) != retrieved
+        assert 'class="gt-sentence"' in html
+        assert "<script" not in html + review.question_html(row) + review.claim_html(row, "unsure")
+    assert any(ODD in text_of(review.question_html(row)) for row in rows)
+
+
+def test_trust_is_unverified_without_verdicts_and_kappa_with_them(project: Path) -> None:
+    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)
+    assert "unverified" in views.agreement_html(review.trust(rows, []))
+    said = [JudgedClaim(Verdict(row.key, "Ann", row.verdict)) for row in rows]  # type: ignore[arg-type]
+    assert review.trust(rows, said).kappa == pytest.approx(1)
+    assert "Too few" in views.agreement_html(Agreement(0.5, 3, 4))
+    assert "undefined" in views.agreement_html(Agreement(None, 4, 4))
+
+
+def test_differences_of_two_evaluations_do_not_mix(tmp_path: Path) -> None:
+    first = build_project(tmp_path, items=2)
+    second = build_project(tmp_path, items=2)
+    other = summary(second, "elsewhere")
+    other["arms"]["tuned/rag"]["hallucination"] = est(0.5, 0.1, 10)
+    write_summary(Project(tmp_path).run_path(second), other)
+    found = runs.load_evaluations(tmp_path)
+    assert {run.id for run in found.runs} == {first, second}
+    assert [run.id for run in found.of("elsewhere")] == [second]
+
+
+def test_points_and_percent_write_small_and_large_figures() -> None:
+    assert [measures.percent(v) for v in (None, 0, 0.042, 0.0997, 1.0)] == ["–", "0 %", "4.2 %", "10 %", "100 %"]
+    assert [measures.points(v) for v in (0, -0.042, 0.15)] == ["±0", "−4.2", "+15"]
+
+
+def test_the_project_comes_from_the_command_line_then_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    environment = {"GROUNDTONE_PROJECT": str(tmp_path)}
+    assert project_folder(["--project", str(tmp_path / "a"), "--odd"], environment) == (tmp_path / "a").resolve()
+    assert project_folder([], environment) == tmp_path.resolve()
+    assert DashboardConfig().host == "127.0.0.1"

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundtone.models.encoders import Encoder
+from groundtone.prompts import split_heading
+from groundtone.types import Document
+from retrieval.chunk import Chunk, chunk, embedded_text
+from retrieval.meta import front_matter_end
+from tests.retrieval.hashing_encoder import HashingEncoder
+
+_words = st.lists(
+    st.sampled_from(
+        ["bike", "Otter", "€4.90", "3", "days", "v2", "naïve", "日本語", "—", "*bold*", "a|b", "e.g.", "🚲", "x" * 90]
+    ),
+    min_size=1,
+    max_size=40,
+).map(" ".join)
+_blocks = st.one_of(
+    _words.map(lambda w: f"{w}."),
+    _words,
+    st.tuples(st.integers(1, 4), _words).map(lambda t: f"{'#' * t[0]} {t[1]}"),
+    st.tuples(_words, st.lists(_words, max_size=6)).map(
+        lambda t: "\n".join(
+            ["| A | B |", "|---|---|", *(f"| {w.replace('|', '')} | {t[0].replace('|', '')} |" for w in t[1])]
+        )
+    ),
+    _words.map(lambda w: f"- {w}\n- {w}"),
+    _words.map(lambda w: f"{w}\n==="),
+    _words.map(lambda w: f"```\n# {w}\n```"),
+    st.text(max_size=60),
+)
+_documents = st.lists(_blocks, min_size=1, max_size=12).map("\n\n".join)
+
+
+def _chunks(text: str, encoder: Encoder | None = None, *, tokens: int = 48) -> list[Chunk]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return chunk(Document.of("a.md", text, title="Title"), encoder or HashingEncoder(), chunk_tokens=tokens)
+
+
+def _check(text: str, made: list[Chunk], encoder: Encoder, tokens: int) -> None:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    covered = [False] * len(text)
+    last = 0
+    for item in made:
+        p = item.passage
+        assert text[p.start : p.end] == p.text
+        assert p.start >= last, "passages do not overlap"
+        last = p.end
+        assert item.sentences[0][0] == 0
+        assert item.sentences[-1][1] == len(p.text)
+        assert all(a < b for a, b in item.sentences)
+        for whole in (f"{p.heading}: {p.text}", embedded_text(p.heading, p.text)):
+            assert len(encoder.token_offsets(whole)) <= tokens - 2, whole
+        for at in range(p.start, p.end):
+            covered[at] = True
+    for a, b in _sentence_lines(text):
+        missing = [i for i in range(a, b) if not covered[i] and text[i].isalnum()]
+        assert not missing, text[a:b]
+
+
+def _sentence_lines(text: str) -> list[tuple[int, int]]:
+    """Lines, without their bullets, that are neither headings, nor the header of a table, nor front matter."""
+    found = []
+    at = front_matter_end(text)
+    while at < len(text):
+        line, _, rest = text[at:].partition("\n")
+        below = rest.partition("\n")[0].strip()
+        underlined = bool(below) and (
+            set(below) in ({"="}, {"-"}) or ("|" in below and "-" in below and not set(below) - set("|-: "))
+        )
+        bullet = re.match(r"\s*(?:[-*+•>]|\d{1,3}[.)])\s+", line)
+        if not underlined and not line.lstrip().startswith("#"):
+            found.append((at + (bullet.end() if bullet else 0), at + len(line)))
+        at += len(line) + 1
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(_documents, st.sampled_from([32, 48, 180]))
+def test_offsets_coverage_and_token_bound(text: str, tokens: int) -> None:
+    encoder = HashingEncoder()
+    _check(text, _chunks(text, encoder, tokens=tokens), encoder, tokens)
+
+
+def test_the_same_holds_in_the_real_tokenizer(minilm: Encoder) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(_documents)
+    def holds(text: str) -> None:
+        _check(text, _chunks(text, minilm, tokens=64), minilm, 64)
+
+    holds()
+
+
+@settings(max_examples=50, deadline=None)
+@given(_documents)
+def test_chunking_is_a_function_of_the_document(text: str) -> None:
+    assert _chunks(text) == _chunks(text)
+
+
+def test_headings_are_a_path_without_the_repeated_title() -> None:
+    made = _chunks("# Title\n\nIntro.\n\n## Prices\n\nOne.\n\n### Old\n\nTwo.\n\n## Time\n\nThree.\n")
+    assert [c.passage.heading for c in made] == ["Title", "Title > Prices", "Title > Prices > Old", "Title > Time"]
+
+
+def test_table_rows_carry_their_columns_and_header_lines_are_no_passage() -> None:
+    made = _chunks("# Title\n\n| Method | Price |\n|---|---:|\n| Parcel | €4.90 |\n| Courier | €19 |\n")
+    (only,) = made
+    assert split_heading(only.passage.heading) == ("Title", ["Method", "Price"])
+    assert only.passage.text == "| Parcel | €4.90 |\n| Courier | €19 |"
+    assert only.embedded() == [
+        "Title: Method: Parcel; Price: €4.90. Method: Courier; Price: €19",
+        "Title: Method: Parcel; Price: €4.90",
+        "Title: Method: Courier; Price: €19",
+    ]
+
+
+def test_the_header_below_a_blank_one_names_the_columns() -> None:
+    (only,) = _chunks("|  |  |\n|---|---|\n| Method | Price |\n| Parcel | €4.90 |\n")
+    assert split_heading(only.passage.heading)[1] == ["Method", "Price"]
+    assert only.passage.text == "| Parcel | €4.90 |"
+
+
+def test_headings_cannot_pass_for_columns() -> None:
+    (only,) = _chunks("# Title\n\n## Otter | Heron > all\n\nText.\n")
+    assert split_heading(only.passage.heading) == ("Title > Otter / Heron › all", [])
+
+
+def test_front_matter_is_not_a_passage_and_a_heading_alone_is() -> None:
+    made = _chunks("---\ntitle: Title\nsecret: words\n---\n# Title\n\n## Closed on Sundays\n")
+    assert [c.passage.text for c in made] == ["Closed on Sundays"]
+
+
+def test_a_comment_in_code_is_no_heading() -> None:
+    made = _chunks("# Title\n\n```\n# not a heading\nrun\n```\n\nAfter.\n")
+    assert {c.passage.heading for c in made} == {"Title"}
+
+
+def test_an_overlong_sentence_is_cut_at_white_space() -> None:
+    encoder = HashingEncoder()
+    text = " ".join(f"word{n}" for n in range(200)) + "."
+    made = _chunks(text, encoder)
+    assert len(made) > 1
+    assert " ".join(c.passage.text for c in made) == text
+
+
+def test_a_passage_stands_on_one_page() -> None:
+    doc = Document.of("a.pdf", "First page.\n\nSecond page. More of it.", title="T", pages=[0, 13])
+    made = chunk(doc, HashingEncoder())
+    assert [(c.passage.text, c.passage.page) for c in made] == [("First page.", 1), ("Second page. More of it.", 2)]
+    assert chunk(Document.of("a.md", "Text.", title="T"), HashingEncoder())[0].passage.page is None
