@@ -39,4 +39,4 @@ docs: $(STAMP) ## write docs/cli.md from the commands themselves
 	$(BIN)/python -m groundtone.cli.docs docs/cli.md
 
 bench: $(STAMP) ## run every benchmark; each prints its figures
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename $$file .py)"; done

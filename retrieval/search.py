@@ -1,7 +1,7 @@
 """Ranking: words (FTS5) and vectors (FAISS) over one snapshot of the index, fused into one order.
 
 Dense score of a passage: the largest cosine over its own vector and its sentences' vectors, all encoded below their
-heading. The two scores are mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934). benchmarks/retrieval.py
+heading. The two scores are mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934). benchmarks/search_quality.py
 compares the whole of it with plain systems; it does not tell how much the fusion alone brings.
 Groups filter before ranking, so that k results stay k.
 """
@@ -22,7 +22,9 @@ from retrieval.store import Store, StoredPassage
 from retrieval.versions import PENALTY, Outdated, outdated
 
 DEPTH = 100  # candidates taken from each of the two rankings
-FUSION_WEIGHT = 0.65  # benchmarks/retrieval.py --weight; chosen on the two sets that it prints, so not on fresh data
+FUSION_WEIGHT = (
+    0.65  # benchmarks/search_quality.py --weight; chosen on the two sets that it prints, so not on fresh data
+)
 _ROWS_PER_PASSAGE = 8  # vectors fetched per wanted passage at first; more are fetched when too few passages came
 _MAX_QUERY_WORDS = 64
 

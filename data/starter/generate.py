@@ -464,7 +464,7 @@ def rows(seed: int, level: int) -> Iterator[Row]:
             yield two_facts_row(rng, at)
         elif items and at >= 2 and roll < 0.34:
             yield reading_row(rng, items, at)
-        elif roll < (0.56 if at >= 2 else 0.24):
+        elif roll < (0.64 if at >= 2 else 0.24):
             prompt, reply, kind = skills.row(rng)
             yield Row(prompt, reply, kind)
         else:

@@ -348,6 +348,6 @@ def row(rng: random.Random) -> tuple[Prompt, str, str]:
             ("conversation", conversation),
             ("unknown", unknown),
         ),
-        weights=(44, 28, 18, 10),
+        weights=(55, 25, 14, 6),
     )[0]
     return (*make(rng), kind)

@@ -163,7 +163,8 @@ def _ask_questions(
 
 def available_arms(models: Models, style: Style) -> list[str]:
     """The arms that these models and this style make possible."""
-    lacking = {"tuned": models.tuned is None, "prompted": not style.guide, "base": models.base.name == "extractive"}
+    weightless = models.base.name == "extractive"
+    lacking = {"tuned": models.tuned is None, "prompted": weightless or not style.guide, "base": weightless}
     return [arm for arm in ARMS if not lacking.get(arm.split("/")[0], False)]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from eval.claims import check_claims
 
+from eval.claims import check_claims
 from groundtone.assistant import Assistant, Voice
 from groundtone.errors import ModelError, PromptTooLongError, UserError
 from groundtone.models.extractive import ExtractiveModel
@@ -126,7 +126,10 @@ def test_a_failing_model_gives_each_question_its_error() -> None:
 def test_batches_change_nothing() -> None:
     questions = [Question(str(i), text) for i, text in enumerate(["Gannet", "Plover", "yard", "mayor"])]
     one, three = (
-        [a.text for a in Assistant("x", generator=ExtractiveModel(), retriever=Shelf(), batch_size=n).answer_many(questions)]
+        [
+            a.text
+            for a in Assistant("x", generator=ExtractiveModel(), retriever=Shelf(), batch_size=n).answer_many(questions)
+        ]
         for n in (1, 3)
     )
     assert one == three

@@ -76,7 +76,10 @@ def test_a_document_cannot_fake_a_citation() -> None:
 
 @pytest.mark.parametrize(
     ("history", "query"),
-    [((), "And the price?"), ((Turn("user", "What is a Gannet?"), Turn("assistant", "A bike.")), "What is a Gannet? And the price?")],
+    [
+        ((), "And the price?"),
+        ((Turn("user", "What is a Gannet?"), Turn("assistant", "A bike.")), "What is a Gannet? And the price?"),
+    ],
 )
 def test_a_follow_up_is_searched_with_the_question_before_it(history: tuple[Turn, ...], query: str) -> None:
     assert grounding.retrieval_query("And the price?", history) == query

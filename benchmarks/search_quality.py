@@ -1,10 +1,11 @@
 """Retrieval side by side in one run: ours, vectors alone, words alone, reciprocal rank fusion of these two.
 
-    python -m benchmarks.retrieval                              the sample company's questions over data/handbook
-    python -m benchmarks.retrieval --squad FOLDER --limit 1500  SQuAD 2.0 dev articles (squad2_open.json in FOLDER)
+    python -m benchmarks.search_quality                              the sample company's questions over data/handbook
+    python -m benchmarks.search_quality --squad FOLDER --limit 1500  SQuAD 2.0 dev articles (squad2_open.json in FOLDER)
 
-All systems rank the same passages; the others read their text as peers do by default, ours its heading too. A question counts as found when a passage that overlaps its gold quote is among the
-first k; intervals are 95 % bootstrap intervals over questions. Prints a Markdown table.
+All systems rank the same passages; ours reads their headings too, the others only their text, as is usual. A question
+counts as found when a passage that overlaps its gold quote is among the first k; intervals are 95 % bootstrap
+intervals over questions. Prints a Markdown table.
 """
 
 from __future__ import annotations
