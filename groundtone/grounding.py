@@ -52,17 +52,9 @@ def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[S
 
 
 def _spans(hit: Hit, *, first: bool) -> list[Span]:
-    """The hit's best sentences in the order of the text; two that touch become one."""
+    """The hit's best sentences, best first, as a search ranks them: the starter is trained on that order."""
     wanted = SENTENCES_OF_FIRST if first else SENTENCES_OF_OTHERS
-    spans = sorted((hit.best or tuple(sentence_spans(hit.passage.text)))[:wanted]) or [(0, len(hit.passage.text))]
-    merged = [spans[0]]
-    for start, end in spans[1:]:
-        between = hit.passage.text[merged[-1][1] : start]
-        if start <= merged[-1][1] or (not between.strip() and "\n" not in between):
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+    return list((hit.best or tuple(sentence_spans(hit.passage.text)))[:wanted]) or [(0, len(hit.passage.text))]
 
 
 def cite(text: str, snippets: Sequence[Snippet]) -> Cited:

@@ -47,7 +47,7 @@ class AssistantConfig(BaseModel):
     k: int = Field(4, ge=1, le=50, description="How many hits the model is shown at most.")
     context_tokens: int = Field(220, ge=16, description="Budget for all that is shown, in tokens.")
     min_score: float = Field(
-        0.0, description="Refuse without asking the model when the best hit scores below this; 0 never does."
+        0.43, description="Refuse without asking the model when the best hit scores below this; 0 never does."
     )
     check: bool = Field(True, description="Check every claim of an answer against the passages it was shown.")
 

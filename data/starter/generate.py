@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import frames
 import skills
@@ -251,8 +252,7 @@ def grounded_row(rng: random.Random, level: int) -> Row:
         if level >= 2 and rng.random() < 0.2:
             other = make_fact(rng, _other_frame(rng, frame), entity, level=0)
             gold_slot = compound(rng, gold, other) or gold
-    facts = [*fillers, gold_slot]
-    rng.shuffle(facts)
+    facts = ranked(rng, gold_slot, fillers)
     number = next(i for i, fact in enumerate(facts, 1) if fact is gold_slot)
     texts = [_passage(rng, fact, gold, level) for fact in facts]
     prompt = prompts.grounded(question, prompts.context_snippets(texts))
@@ -261,6 +261,13 @@ def grounded_row(rng: random.Random, level: int) -> Row:
         if refuse
         else Row(prompt, with_marker(gold_slot.sentence, number), "grounded")
     )
+
+
+def ranked(rng: random.Random, gold: Any, others: list[Any]) -> list[Any]:
+    """As a search would return them: the right one is first in six of ten rows, anywhere in the rest."""
+    order = [*others]
+    order.insert(0 if rng.random() < 0.5 else rng.randint(0, len(others)), gold)
+    return order
 
 
 def _passage(rng: random.Random, fact: Fact, gold: Fact, level: int) -> str:
@@ -323,7 +330,7 @@ def table_row(rng: random.Random, level: int) -> Row:
         other = look_alike(rng, entity, kind)
         if other not in names:
             names.append(other)
-    rng.shuffle(names)
+    names = ranked(rng, entity, names[1:])
     columns = [capital(f.label) for f in chosen]
     rows, reply = [], prompts.REFUSAL
     asked = rng.randrange(len(chosen))
@@ -362,18 +369,17 @@ def two_facts_row(rng: random.Random, level: int) -> Row:
 def reading_row(rng: random.Random, items: list[Reading], level: int) -> Row:
     """A real question over sentences of its real paragraph, or of another one (then it is refused)."""
     item = rng.choice(items)
-    swapped = item.gold is None or rng.random() < 0.2
-    source = item if (item.gold is not None and not swapped) or item.gold is None else rng.choice(items)
-    picked = list(range(len(source.sentences)))
-    if source is item and item.gold is not None:
-        others = [i for i in picked if i != item.gold]
-        rng.shuffle(others)
-        picked = sorted([item.gold, *others[: rng.randint(0, level)]])
+    if item.gold is None and rng.random() < 0.8:  # near misses in real prose are beyond this size: a few are enough
+        item = rng.choice(items)
+    swapped = item.gold is None or rng.random() < 0.12
+    source = rng.choice(items) if swapped and item.gold is not None else item
+    everything = list(range(len(source.sentences)))
+    rng.shuffle(everything)
+    if swapped or item.gold is None:
+        picked = everything[: level + 1]
     else:
-        rng.shuffle(picked)
-        picked = sorted(picked[: level + 1])
-    if rng.random() < 0.5:
-        rng.shuffle(picked)
+        others = [i for i in everything if i != item.gold]
+        picked = ranked(rng, item.gold, others[: rng.randint(0, level)])
     texts = [f"{source.title}: {source.sentences[i]}" if rng.random() < 0.7 else source.sentences[i] for i in picked]
     prompt = prompts.grounded(
         capital(item.question) if rng.random() < 0.7 else item.question, prompts.context_snippets(texts)

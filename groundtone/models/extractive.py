@@ -17,7 +17,8 @@ from groundtone.types import Generation, Prompt, Snippet
 
 HEADING_WEIGHT = 0.5  # a word of the question that only the section's title holds counts half
 ORDER_PRIOR = 0.1  # the first passage's advantage over one far down, as a share of the question
-MIN_OVERLAP = 0.4  # share of the question's weight that the sentence must hold, or the reply is a refusal
+RANK_PRIOR = 0.3  # the advantage of a passage's best sentence by the retriever's own score, where it gave one
+MIN_OVERLAP = 0.2  # share of the question's weight that some sentence must hold, or the reply is a refusal
 SECOND_GAIN = 0.2  # share that a second sentence must add to be quoted too
 
 
@@ -27,6 +28,7 @@ class _Sentence:
     text: str
     words: frozenset[str]
     heading: frozenset[str]
+    prior: float
 
 
 class ExtractiveModel:
@@ -71,10 +73,10 @@ class ExtractiveModel:
             return (direct + HEADING_WEIGHT * above) / total
 
         def score(sentence: _Sentence) -> float:
-            return held(sentence, asked) + ORDER_PRIOR / sentence.number
+            return held(sentence, asked) + sentence.prior
 
         best = max(sentences, key=score)  # the first of equals, so the order of passages decides
-        if held(best, asked) < self._min_overlap:
+        if max(held(sentence, asked) for sentence in sentences) < self._min_overlap:
             return []
         left = asked - best.words - best.heading
         others = [s for s in sentences if s is not best and s.text != best.text]
@@ -87,13 +89,17 @@ class ExtractiveModel:
 def _sentences(snippet: Snippet) -> Iterator[_Sentence]:
     heading, columns = split_heading(snippet.hit.passage.heading)
     above = frozenset(content_words(heading))
+    offset = max(snippet.hit.passage.text.find(snippet.text), 0)
+    ranks = {span: rank for rank, span in enumerate(snippet.hit.best, 1)}
     for start, end in sentence_spans(snippet.text):
         text = " ".join(snippet.text[start:end].split())
         if is_table_row(text):
             text = row_as_sentence(columns, text)
         text = re.sub(r"\[(\d+)\]", r"(\1)", text)  # a document's own bracketed number is no citation of ours
         if text:
-            yield _Sentence(snippet.number, text, frozenset(content_words(text)), above)
+            rank = ranks.get((offset + start, offset + end))
+            prior = (ORDER_PRIOR + (RANK_PRIOR / rank if rank else 0.0)) / snippet.number
+            yield _Sentence(snippet.number, text, frozenset(content_words(text)), above, prior)
 
 
 def _idf(sentences: Sequence[_Sentence], asked: set[str]) -> dict[str, float]:

@@ -20,15 +20,11 @@ def hit(text: str = TEXT, *, number: int = 1, best: tuple[tuple[int, int], ...] 
 SPANS = ((25, 46), (0, 24), (47, 77), (78, 98))  # best first
 
 
-def test_sentences_mode_shows_two_of_the_first_hit_and_one_of_the_others_in_text_order() -> None:
+def test_sentences_mode_shows_two_of_the_first_hit_and_one_of_the_others_best_first() -> None:
     snippets = grounding.select([hit(best=SPANS), hit(best=SPANS, number=2)], context="sentences", context_tokens=500)
-    assert [s.text for s in snippets] == ["The Gannet weighs 21 kg. It was built in 1990.", "It was built in 1990."]
-    assert [s.number for s in snippets] == [1, 2]
-
-
-def test_sentences_that_do_not_touch_become_two_snippets() -> None:
-    snippets = grounding.select([hit(best=((0, 24), (78, 98)))], context="sentences", context_tokens=500)
-    assert [s.text for s in snippets] == ["The Gannet weighs 21 kg.", "Call the yard first."]
+    assert [s.text for s in snippets] == ["It was built in 1990.", "The Gannet weighs 21 kg.", "It was built in 1990."]
+    assert [s.number for s in snippets] == [1, 2, 3]
+    assert [s.hit.passage.id for s in snippets] == ["p1", "p1", "p2"]
 
 
 @given(st.integers(0, 60), st.sampled_from(["sentences", "passages"]), st.integers(1, 4))

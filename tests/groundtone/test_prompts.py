@@ -43,7 +43,7 @@ def test_a_heading_cannot_fake_a_passage_either() -> None:
 
 def test_a_table_row_is_spelled_out_with_its_columns() -> None:
     shown = prompts.render_snippets([snippet(1, "| Standard | €4.90 |", heading="Delivery > Method | Price")])
-    assert shown == "[1] Delivery: Method: Standard; Price: €4.90."
+    assert shown == "[1] Delivery: Method: Standard; Price: €4.90"
 
 
 @given(TEXTS, st.text(min_size=1, max_size=40).filter(str.strip))
