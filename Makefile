@@ -25,6 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## the whole journey on the sample company, offline, on a CPU
 	$(BIN)/groundtone demo
+	@echo && echo "Open the dashboard:  $(BIN)/groundtone dashboard"
 
 test: $(STAMP) ## all tests, offline
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

@@ -1,8 +1,9 @@
 """The claim detector against labelled hallucinations: precision, recall, F1 and AUROC, beside "always positive".
 
-    python -m benchmarks.detector DATA [--rows 600] [--choose]
+    python -m benchmarks.detector [DATA] [--rows 600] [--choose]
 
-DATA is a folder with any of halueval/, summedits/, begin/, ragtruth_qa_train_NC/ as their projects publish them.
+DATA (default: $GROUNDTONE_SHARED/data/hallucination) is a folder with any of halueval/, summedits/, begin/ and
+ragtruth_qa_train_NC/ as their projects publish them.
 Positive means hallucinated: an answer is flagged when one of its claims is contradicted or unsupported, and ranked by
 its least supported claim. Thresholds are chosen (--choose) on HaluEval and BEGIN only; the passages of RAGTruth are
 non-commercial, so it is measured and never fitted. Intervals are 95 %, bootstrapped over sources.
@@ -14,6 +15,7 @@ import argparse
 import csv
 import gzip
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -172,10 +174,13 @@ def report(name: str, rows: Sequence[Row], *, choose: bool) -> None:
 def main() -> None:
     """Measure whatever data sets the folder holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    default = Path(os.environ.get("GROUNDTONE_SHARED", "../shared")) / "data" / "hallucination"
+    parser.add_argument("data", type=Path, nargs="?", default=default)
     parser.add_argument("--rows", type=int, default=600, help="answers per data set, whole sources")
     parser.add_argument("--choose", action="store_true", help="also print the table that thresholds are chosen from")
     options = parser.parse_args()
+    if not options.data.is_dir():
+        raise SystemExit(f"no labelled answers at {options.data}: name their folder or set GROUNDTONE_SHARED")
     sets: list[tuple[str, str, Callable[[Path], Iterator[Row]], bool]] = [
         ("HaluEval QA", "halueval", halueval, True),
         ("SummEdits news", "summedits", lambda f: summedits(f, ["news"]), False),

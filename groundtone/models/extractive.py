@@ -95,6 +95,7 @@ def _sentences(snippet: Snippet) -> Iterator[_Sentence]:
         text = " ".join(snippet.text[start:end].split())
         if is_table_row(text):
             text = row_as_sentence(columns, text)
+        text = re.sub(r"!?\[([^\]]*)\]\([^()]*\)", r"\1", text)  # a link reads as its words
         text = re.sub(r"\[(\d+)\]", r"(\1)", text)  # a document's own bracketed number is no citation of ours
         if text:
             rank = ranks.get((offset + start, offset + end))
