@@ -17,7 +17,9 @@ st.logo(WORDMARK, size="large")
 st.navigation(
     {
         "Decide": [st.Page("screens/overview.py", title="Overview", icon=":material/verified:", default=True)],
-        "Review": [st.Page("screens/hallucinations.py", title="Hallucinations", icon=":material/fact_check:")],
-        "Understand": [st.Page("screens/chat.py", title="Chat", icon=":material/forum:")],
+        "Review": [
+            st.Page("screens/hallucinations.py", title="Hallucinations", icon=":material/fact_check:"),
+            st.Page("screens/chat.py", title="Chat", icon=":material/forum:"),
+        ],
     }
 ).run()

@@ -106,7 +106,7 @@ def cell_html(summary: Summary, arm: str, metric: Metric, *, name: str = "", wid
         return f'<div class="{kind} gt-empty">{label}<span class="gt-value">–</span><span>not measured</span></div>'
     depth = round(100 * min(max(value.mean, 0), 1))
     tone = "gt-heat-bad" if metric.better == "lower" else "gt-heat-good"
-    missing = f" · {value.missing} not applicable" if value.missing else ""
+    missing = f" · {value.missing} not applicable" if value.missing and not wide else ""
     return (
         f'<div class="{kind} {tone}" style="--depth:{depth}%">{label}'
         f'<span class="gt-value">{percent(value.mean)}</span>'

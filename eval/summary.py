@@ -21,8 +21,8 @@ CONTRASTS = (
     (TUNING_GIVEN_RAG, "tuned/rag", "base/rag"),
     ("RAG given tuned", "tuned/rag", "tuned/closed"),
     ("tuned vs prompted", "tuned/rag", "prompted/rag"),
-    ("tuning, held-out prompts", "tuned/heldout", "base/heldout"),
-    ("tuned vs prompted, held-out prompts", "tuned/heldout", "prompted/heldout"),
+    ("held-out: tuned vs base", "tuned/heldout", "base/heldout"),
+    ("held-out: tuned vs prompted", "tuned/heldout", "prompted/heldout"),
 )
 _Arm = Mapping[str, EvalRecord]
 

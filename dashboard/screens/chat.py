@@ -15,7 +15,7 @@ from groundtone.feedback import Feedback
 TURNS = "chat-turns"
 
 HEADLINE = look.Headline(
-    "Understand", "Which answer would you send?", "Base and tuned answer the same question over the same documents."
+    "Review", "Which answer would you send?", "Base and tuned answer the same question over the same documents."
 )
 
 
