@@ -7,9 +7,8 @@ was interrupted and resumed writes the same records as one that was not. A failu
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from eval.checks import run_check
@@ -17,19 +16,14 @@ from eval.claims import check_claims
 from eval.metrics import Metric
 from eval.records import read_records, to_json
 from eval.suite import GeneralItem
-from groundtone import prompts
 from groundtone.project import write_atomic
-from groundtone.refusal import is_refusal
 from groundtone.types import (
     Answer,
     Answerer,
     EvalRecord,
-    Generator,
     Passage,
-    Prompt,
     Question,
     Score,
-    short_hash,
 )
 
 __all__ = ["RECORDS", "Progress", "run", "run_general"]
@@ -81,20 +75,19 @@ def run(
 
 
 def run_general(
-    arms: Mapping[str, Generator],
+    arms: Mapping[str, Answerer],
     items: Sequence[GeneralItem],
     *,
     out_dir: Path,
-    max_new_tokens: int = 96,
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> list[EvalRecord]:
-    """Records of the general items under each generator ("base" and "tuned"), into the same file as `run`.
+    """Records of the general items under each answerer ("base" and "tuned"), into the same file as `run`.
 
-    Each record has one score, named by the item's suite: 1 or 0 with the check's reason.
+    An answerer shows the model the item's own context and searches nothing. Each record has one score that applies,
+    named by the item's suite: 1 or 0 with the check's reason.
     """
     by_id = {item.question.id: item for item in items}
-    answerers = {arm: _GeneralAnswerer(arm, generator, by_id, max_new_tokens) for arm, generator in arms.items()}
 
     def metric(suite: str) -> Metric:
         def judge(question: Question, answer: Answer) -> Score:
@@ -103,52 +96,15 @@ def run_general(
 
         return judge
 
-    metrics = {suite: metric(suite) for suite in sorted({item.suite for item in items})}
-    questions = [item.question for item in items]
     return run(
-        answerers,
-        questions,
+        arms,
+        [item.question for item in items],
         evidence=lambda _: (),
         out_dir=out_dir,
-        metrics=metrics,
+        metrics={suite: metric(suite) for suite in sorted({item.suite for item in items})},
         batch_size=batch_size,
         progress=progress,
     )
-
-
-@dataclass(slots=True)
-class _GeneralAnswerer:
-    """A bare generator as an answerer: the prompt holds the item's own passages, if any; nothing is searched."""
-
-    name: str
-    generator: Generator
-    items: Mapping[str, GeneralItem]
-    max_new_tokens: int
-
-    def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """One answer per question, generated in one batch."""
-        asked = [self._prompt(question) for question in questions]
-        started = time.perf_counter()
-        written = self.generator.generate(asked, max_new_tokens=self.max_new_tokens)
-        seconds = (time.perf_counter() - started) / max(1, len(asked))
-        for question, prompt, generation in zip(questions, asked, written, strict=True):
-            yield Answer(
-                short_hash(self.name, question.id, generation.text),
-                question,
-                generation.text,
-                hits=tuple(snippet.hit for snippet in prompt.snippets),
-                refused=is_refusal(generation.text),
-                refused_by="model" if is_refusal(generation.text) else "",
-                timing={"total": seconds},
-                tokens={"prompt": generation.prompt_tokens, "reply": generation.reply_tokens},
-                provenance={"generator": self.generator.name},
-            )
-
-    def _prompt(self, question: Question) -> Prompt:
-        context = self.items[question.id].context
-        if not context:
-            return prompts.closed_book(question.text, history=question.history)
-        return prompts.grounded(question.text, prompts.context_snippets(context), history=question.history)
 
 
 def _ask(answerer: Answerer, batch: Sequence[Question]) -> list[Answer | str]:

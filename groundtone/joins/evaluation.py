@@ -185,28 +185,19 @@ def _ask_heldout(
     settings: Settings, material: Material, models: Models, *, out_dir: Path, progress: Progress
 ) -> list[EvalRecord]:
     """Prompts of the voice that no training saw, with the passages they bring: tone and format, cleanly."""
-    questions = [Question(item, pair.prompt, kind="voice") for item, pair in material.heldout.items()]
+    contexts = {item: pair.context for item, pair in material.heldout.items()}
+    speaks = {"base": models.base, "tuned": models.tuned, "prompted": models.base if material.style.guide else None}
     told = Voice(material.style.guide, material.style.examples)
-    generators: list[tuple[str, Generator | None, Voice | None]] = [
-        ("base", models.base, None),
-        ("tuned", models.tuned, None),
-        ("prompted", models.base if material.style.guide else None, told),
-    ]
     arms: dict[str, Answerer] = {
-        f"{name}/{HELD_OUT}": GivenContext(
-            f"{name}/{HELD_OUT}",
-            generator=generator,
-            contexts={item: pair.context for item, pair in material.heldout.items()},
-            voice=voice,
-            max_new_tokens=settings.model.max_new_tokens,
-            batch_size=settings.eval.batch_size,
+        f"{who}/{HELD_OUT}": _over_given(
+            f"{who}/{HELD_OUT}", generator, contexts, settings, voice=told if who == "prompted" else None
         )
-        for name, generator, voice in generators
+        for who, generator in speaks.items()
         if generator is not None and generator.name != "extractive"
     }
     return run(
         arms,
-        questions,
+        [Question(item, pair.prompt, kind="voice") for item, pair in material.heldout.items()],
         evidence=lambda _: (),
         out_dir=out_dir,
         metrics=_metrics(settings, material),
@@ -219,14 +210,36 @@ def _ask_heldout(
 def _ask_general(
     settings: Settings, material: Material, models: Models, *, out_dir: Path, progress: Progress
 ) -> list[EvalRecord]:
-    generators = {"base": models.base} | ({"tuned": models.tuned} if models.tuned else {})
+    contexts = {item.question.id: item.context for item in material.general}
+    arms: dict[str, Answerer] = {
+        who: _over_given(who, generator, contexts, settings)
+        for who, generator in {"base": models.base, "tuned": models.tuned}.items()
+        if generator is not None
+    }
     return run_general(
-        generators,
+        arms,
         material.general,
         out_dir=out_dir,
-        max_new_tokens=settings.eval.max_new_tokens,
         batch_size=settings.eval.batch_size,
         progress=lambda arm, done, total: progress(f"{arm}/general", done, total),
+    )
+
+
+def _over_given(
+    name: str,
+    generator: Generator,
+    contexts: Mapping[str, Sequence[str]],
+    settings: Settings,
+    *,
+    voice: Voice | None = None,
+) -> GivenContext:
+    return GivenContext(
+        name,
+        generator=generator,
+        contexts=contexts,
+        voice=voice,
+        max_new_tokens=settings.eval.max_new_tokens,
+        batch_size=settings.eval.batch_size,
     )
 
 

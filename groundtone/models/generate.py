@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import ModelError
+from groundtone.errors import ModelError, PromptTooLongError
 from groundtone.models.adapter import attach
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.streaming import finish_text, settled
@@ -168,7 +168,7 @@ class LocalModel:
         ids = self.format.prompt_ids(prompt)
         limit = self.context_tokens
         if limit is not None and len(ids) + max_new_tokens > limit:
-            raise ModelError(
+            raise PromptTooLongError(
                 f"the prompt has {len(ids)} tokens and {max_new_tokens} are kept for the reply, but {self.name!r} "
                 f"reads {limit} in all: show it fewer or shorter passages, or lower max_new_tokens"
             )

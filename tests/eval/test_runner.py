@@ -5,7 +5,7 @@ from eval.runner import RECORDS, run, run_general
 from eval.style import Style
 from eval.suite import GeneralItem
 from groundtone.types import Question
-from tests.eval.worlds import REFUSAL, Scripted, ScriptedGenerator, evidence_of, question, right, wrong
+from tests.eval.worlds import REFUSAL, Scripted, evidence_of, question, right, wrong
 
 QUESTIONS = [question(i) for i in range(11)]
 METRICS = house_metrics(Style(), None)
@@ -97,7 +97,7 @@ def test_two_questions_with_one_id_are_refused(tmp_path):
         ask([Scripted("a", right)], tmp_path, [QUESTIONS[0], QUESTIONS[0]])
 
 
-def test_general_items_are_shown_their_context_and_scored_under_their_suite(tmp_path):
+def test_general_items_are_scored_under_their_suite_and_nothing_else(tmp_path):
     items = [
         GeneralItem(
             "arithmetic", Question("g1", "What is 2 + 3?", kind="general"), (), {"type": "value", "values": [["5"]]}
@@ -105,8 +105,8 @@ def test_general_items_are_shown_their_context_and_scored_under_their_suite(tmp_
         GeneralItem("admit", Question("g2", "Who?", kind="general"), ("The sea is wide.",), {"type": "refuse"}),
     ]
     arms = {
-        "base": ScriptedGenerator("base", lambda q: "It is 5." if "2 + 3" in q else REFUSAL),
-        "tuned": ScriptedGenerator("tuned", lambda q: "Ahoy"),
+        "base": Scripted("base", lambda q: "It is 5." if "2 + 3" in q.text else REFUSAL),
+        "tuned": Scripted("tuned", lambda q: "Ahoy"),
     }
     records = run_general(arms, items, out_dir=tmp_path)
     scores = {(r.arm, r.item_id): {n: s.value for n, s in r.scores.items() if s.value is not None} for r in records}
@@ -114,6 +114,4 @@ def test_general_items_are_shown_their_context_and_scored_under_their_suite(tmp_
         ("base", "g1"): {"arithmetic": 1.0}, ("base", "g2"): {"admit": 1.0},
         ("tuned", "g1"): {"arithmetic": 0.0}, ("tuned", "g2"): {"admit": 0.0},
     }  # fmt: skip
-    assert records[1].answer is not None
-    assert [hit.passage.text for hit in records[1].answer.hits] == ["The sea is wide."]
     assert run_general(arms, items, out_dir=tmp_path) == records

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from groundtone.refusal import is_refusal
-from groundtone.types import Answer, Citation, Generation, Gold, Hit, Passage, Prompt, Question, short_hash
+from groundtone.types import Answer, Citation, Gold, Hit, Passage, Question, short_hash
 
 REFUSAL = "I do not know. The passages do not say."
 
@@ -66,20 +66,6 @@ class Scripted:
             if isinstance(text, Exception):
                 raise text
             yield answer(asked, text, evidence_of(asked) if self.rag else ())
-
-
-class ScriptedGenerator:
-    """Writes `script(question text)`."""
-
-    def __init__(self, name: str, script: Callable[[str], str]) -> None:
-        self.name = name
-        self.script = script
-
-    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
-        return [Generation(self.script(p.question), 12, 3) for p in prompts]
-
-    def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
-        yield self.script(prompt.question)
 
 
 def right(asked: Question) -> str:
