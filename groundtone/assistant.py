@@ -101,7 +101,9 @@ class Assistant:
         self.provenance = {"assistant": name, "model": generator.name, "mode": mode} | (provenance or {})
 
     def ask(self, text: str, history: Sequence[Turn] = (), *, groups: Sequence[str] = ()) -> Answer:
-        """The answer to one question. Raises UserError where `answer_many` would record an error."""
+        """The answer to one question. Raises UserError for an empty one, and where `answer_many` records an error."""
+        if not text.strip():
+            raise UserError("the question is empty: write what you want to know")
         question = Question(short_hash("ask", text), text, tuple(history), tuple(groups))
         answer = next(self.answer_many([question]))
         if answer.error:

@@ -123,6 +123,12 @@ def test_a_failing_model_gives_each_question_its_error() -> None:
     assert {a.error for a in answers} == {"the server is gone: start it again"}
 
 
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_question_is_refused_with_what_to_do(text: str) -> None:
+    with pytest.raises(UserError, match="empty"):
+        make().ask(text)
+
+
 def test_batches_change_nothing() -> None:
     questions = [Question(str(i), text) for i, text in enumerate(["Gannet", "Plover", "yard", "mayor"])]
     one, three = (
