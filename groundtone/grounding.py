@@ -14,7 +14,6 @@ from groundtone.types import Citation, Hit, Snippet, Turn
 
 MARKER = re.compile(r"\s*\[(\d+)\]")
 CHARS_PER_TOKEN = 3.0  # low for large vocabularies, right for the starter's: the budget errs on the short side
-SENTENCES_OF_FIRST, SENTENCES_OF_OTHERS = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +32,26 @@ def retrieval_query(question: str, history: Sequence[Turn]) -> str:
 
 
 def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[Snippet, ...]:
-    """What to show of the hits: their best sentences ("sentences") or the passages ("passages"), numbered from 1.
+    """What to show of the hits: the best sentence of each ("sentences") or the passages ("passages"), numbered from 1.
 
-    The first hit gives its two best sentences, the others one each; what exceeds the budget of `context_tokens`
-    (estimated from characters) is left out whole, but the first is always shown.
+    What exceeds the budget of `context_tokens` (estimated from characters) is left out whole; the first is always shown.
     """
     snippets: list[Snippet] = []
     left = context_tokens * CHARS_PER_TOKEN
-    for rank, hit in enumerate(hits):
-        for start, end in _spans(hit, first=rank == 0) if context == "sentences" else [(0, len(hit.passage.text))]:
-            text = hit.passage.text[start:end]
-            cost = len(text) + len(hit.passage.heading)
-            if snippets and cost > left:
-                continue
-            left -= cost
-            snippets.append(Snippet(len(snippets) + 1, hit, text))
+    for hit in hits:
+        start, end = _best_sentence(hit) if context == "sentences" else (0, len(hit.passage.text))
+        text = hit.passage.text[start:end]
+        cost = len(text) + len(hit.passage.heading)
+        if snippets and cost > left:
+            continue
+        left -= cost
+        snippets.append(Snippet(len(snippets) + 1, hit, text))
     return tuple(snippets)
 
 
-def _spans(hit: Hit, *, first: bool) -> list[Span]:
-    """The hit's best sentences, best first, as a search ranks them: the starter is trained on that order."""
-    wanted = SENTENCES_OF_FIRST if first else SENTENCES_OF_OTHERS
-    return list((hit.best or tuple(sentence_spans(hit.passage.text)))[:wanted]) or [(0, len(hit.passage.text))]
+def _best_sentence(hit: Hit) -> Span:
+    """The sentence that the search ranks best, else the first; a passage without sentences is shown whole."""
+    return next(iter(hit.best or sentence_spans(hit.passage.text)), (0, len(hit.passage.text)))
 
 
 def cite(text: str, snippets: Sequence[Snippet]) -> Cited:

@@ -42,7 +42,7 @@ class AssistantConfig(BaseModel):
         "`closed-book` lets the model answer from memory.",
     )
     context: Literal["sentences", "passages"] = Field(
-        "sentences", description="What the model is shown of each hit: its best sentences, or the whole passage."
+        "sentences", description="What the model is shown of each hit: its best sentence, or the whole passage."
     )
     k: int = Field(4, ge=1, le=50, description="How many hits the model is shown at most.")
     context_tokens: int = Field(220, ge=16, description="Budget for all that is shown, in tokens.")

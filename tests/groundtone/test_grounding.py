@@ -20,11 +20,20 @@ def hit(text: str = TEXT, *, number: int = 1, best: tuple[tuple[int, int], ...] 
 SPANS = ((25, 46), (0, 24), (47, 77), (78, 98))  # best first
 
 
-def test_sentences_mode_shows_two_of_the_first_hit_and_one_of_the_others_best_first() -> None:
-    snippets = grounding.select([hit(best=SPANS), hit(best=SPANS, number=2)], context="sentences", context_tokens=500)
-    assert [s.text for s in snippets] == ["It was built in 1990.", "The Gannet weighs 21 kg.", "It was built in 1990."]
-    assert [s.number for s in snippets] == [1, 2, 3]
-    assert [s.hit.passage.id for s in snippets] == ["p1", "p1", "p2"]
+def test_sentences_mode_shows_the_best_sentence_of_each_hit() -> None:
+    hits = [hit(best=SPANS), hit(best=SPANS[1:], number=2), hit(number=3)]
+    snippets = grounding.select(hits, context="sentences", context_tokens=500)
+    assert [s.text for s in snippets] == [
+        "It was built in 1990.",
+        "The Gannet weighs 21 kg.",
+        "The Gannet weighs 21 kg.",
+    ]
+    assert [(s.number, s.hit.passage.id) for s in snippets] == [(1, "p1"), (2, "p2"), (3, "p3")]
+
+
+def test_a_passage_without_a_sentence_is_shown_whole() -> None:
+    (snippet,) = grounding.select([hit("...")], context="sentences", context_tokens=500)
+    assert snippet.text == "..."
 
 
 @given(st.integers(0, 60), st.sampled_from(["sentences", "passages"]), st.integers(1, 4))
