@@ -34,7 +34,7 @@ def retrieval_query(question: str, history: Sequence[Turn]) -> str:
 def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[Snippet, ...]:
     """What to show of the hits: the best sentence of each ("sentences") or the passages ("passages"), numbered from 1.
 
-    What exceeds the budget of `context_tokens` (estimated from characters) is left out whole; the first is always shown.
+    What exceeds the budget of `context_tokens` (estimated from characters) is left out whole, but never the first.
     """
     snippets: list[Snippet] = []
     left = context_tokens * CHARS_PER_TOKEN
