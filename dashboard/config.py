@@ -1,10 +1,9 @@
-"""The `dashboard` section of groundtone.yaml, and the command that starts the dashboard. No Streamlit import."""
+"""The `dashboard` section of groundtone.yaml, and which project the app was started for. No Streamlit import."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,13 +20,6 @@ class DashboardConfig(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on; there is no login, so keep it on this machine.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")
-
-
-def command(project: Path, *, host: str, port: int) -> list[str]:
-    """The command line that serves the dashboard of `project`, for whoever starts it as a child process."""
-    streamlit = [sys.executable, "-m", "streamlit", "run", str(APP)]
-    options = [f"--server.address={host}", f"--server.port={port}", "--server.headless=true"]
-    return [*streamlit, *options, "--", "--project", str(Path(project).resolve())]
 
 
 def project_folder(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Path:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dashboard.config import command
+from groundtone.cli.dashboard_cmd import streamlit_command
 
 PAGES = {"overview": "", "hallucinations": "hallucinations", "chat": "chat"}
 CHROMIUM = Path("/usr/bin/chromium")
@@ -32,7 +32,9 @@ def served(project: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        command(project, host="127.0.0.1", port=port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        streamlit_command(project, host="127.0.0.1", port=port, browser=False),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _wait(f"http://127.0.0.1:{port}/_stcore/health")

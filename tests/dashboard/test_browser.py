@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.config import command
+from groundtone.cli.dashboard_cmd import streamlit_command
 from groundtone.feedback import Feedback
 from groundtone.project import Project
 
@@ -28,7 +28,7 @@ def address(project: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command(project, host="127.0.0.1", port=port), cwd=ROOT, **quiet)
+    server = subprocess.Popen(streamlit_command(project, host="127.0.0.1", port=port, browser=False), cwd=ROOT, **quiet)
     try:
         for _ in range(600):
             try:
