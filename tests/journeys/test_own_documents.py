@@ -97,7 +97,7 @@ def test_a_real_staff_handbook_is_read_and_answers_with_its_sources(
 
     leave = ask("How many hours of sick leave do I earn each pay period?", "extractive/rag")
     assert any("leave" in hit["passage"]["source"] for hit in leave["hits"])
-    assert leave["refused"] or "4 hours" in leave["text"]
+    assert leave["refused"] or "4 sick leave hours" in leave["text"]
     assert ask("What is the best pizza topping in Naples?", "extractive/rag")["refused"]
     spoken = ask("How many hours of sick leave do I earn each pay period?", "base/rag")
     assert spoken["text"]
