@@ -247,7 +247,7 @@ def run(minutes: float, threads: int, save_every_s: float) -> None:
     level, batches = mp.Value("i", state.level), mp.Queue(maxsize=12)
     worker = mp.Process(target=produce, args=(str(folder), 1 + state.step, level, batches), daemon=True)
     worker.start()
-    budget, saved, window = minutes * 60, time.monotonic(), Counter[str]()
+    budget, saved = minutes * 60, time.monotonic()
     while state.seconds < budget:
         began = time.monotonic()
         try:
@@ -266,9 +266,8 @@ def run(minutes: float, threads: int, save_every_s: float) -> None:
         state.seconds += time.monotonic() - began
         if grounded is not None:
             state.loss += 0.02 * (grounded - state.loss)
-        window["tokens"] += tokens
         if state.step % 100 == 0:
-            _report(state, window, budget)
+            _report(state)
         _advance(state, level, budget)
         if time.monotonic() - saved > save_every_s:
             save_checkpoint(model, optimizer, state)
@@ -279,7 +278,7 @@ def run(minutes: float, threads: int, save_every_s: float) -> None:
     finish(model, tokenizer, state)
 
 
-def _report(state: State, window: Counter[str], budget: float) -> None:
+def _report(state: State) -> None:
     line = {
         "step": state.step,
         "tokens": state.tokens,
@@ -291,7 +290,6 @@ def _report(state: State, window: Counter[str], budget: float) -> None:
     if state.step % 500 == 0:
         state.log.append(line)
     print(json.dumps(line), flush=True)
-    window.clear()
 
 
 def _advance(state: State, level: Any, budget: float) -> None:
