@@ -8,39 +8,21 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from groundtone.errors import DataError, DocumentError
-from groundtone.files import sha256_file
+from groundtone.errors import DataError
 from groundtone.models.encoders import Encoder
 from groundtone.types import Document, Hit, Passage, short_hash
-from retrieval.chunk import CHUNK_TOKENS, CHUNKER_VERSION, Chunk, chunk
-from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, load, walk
+from retrieval.chunk import CHUNK_TOKENS
+from retrieval.loaders import MAX_FILE_MB, FailedFile
 from retrieval.search import FUSION_WEIGHT, Snapshot, fold_quote, rank, snapshot
-from retrieval.store import Store, Version
+from retrieval.store import Store
+from retrieval.update import IndexReport, Progress, update_store
 
 __all__ = ["FailedFile", "Index", "IndexReport"]
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexReport:
-    """What an update did, in files; `passages` is how many the index holds now."""
-
-    read: int
-    unchanged: int
-    removed: int
-    passages: int
-    failed: tuple[FailedFile, ...] = ()
-    skipped: tuple[FailedFile, ...] = ()
 
 
 class Index:
@@ -90,58 +72,16 @@ class Index:
         A file that cannot be read is reported, and the version that was read before stays. Raises DocumentError when
         the folder is missing or empty: then nothing is removed.
         """
-        cut = short_hash(str(LOADERS_VERSION), str(CHUNKER_VERSION), str(chunk_tokens), self._encoder.name)
-        entries = list(walk(folder))
-        skipped = tuple(e for e in entries if isinstance(e, FailedFile) and e.skipped)
-        bad = [e for e in entries if isinstance(e, FailedFile) and not e.skipped]
-        files = [e for e in entries if isinstance(e, Path)]
-        known = self._store.versions()
-        read = unchanged = 0
-        for done, path in enumerate(files, 1):
-            source = path.relative_to(folder).as_posix()
-            try:
-                if self._update_file(
-                    path, folder, cut, known.get(source), chunk_tokens=chunk_tokens, max_mb=max_file_mb
-                ):
-                    read += 1
-                else:
-                    unchanged += 1
-            except DocumentError as error:
-                report = failed(path, folder, error)
-                kept = "; the version read before stays in the index" if source in known else ""
-                bad.append(FailedFile(source, report.reason + kept))
-            if progress:
-                progress("index", done, len(files))
-        gone = sorted(set(known) - {path.relative_to(folder).as_posix() for path in files} - {e.source for e in bad})
-        for source in gone:
-            self._store.remove(source)
+        report = update_store(
+            self._store,
+            self._encoder,
+            folder,
+            chunk_tokens=chunk_tokens,
+            max_file_mb=max_file_mb,
+            progress=progress,
+        )
         self._forget_snapshot()
-        return IndexReport(read, unchanged, len(gone), self.passage_count, tuple(bad), skipped)
-
-    def _update_file(
-        self, path: Path, folder: Path, cut: str, known: Version | None, *, chunk_tokens: int, max_mb: int
-    ) -> bool:
-        """Whether the file had to be read again."""
-        try:
-            version = Version(sha256_file(path), cut)
-        except OSError as error:
-            raise DocumentError(f"cannot be read ({error.strerror or error}); check its permissions") from error
-        if version == known:
-            return False
-        doc = load(path, folder, max_file_mb=max_mb)
-        chunks = chunk(doc, self._encoder, chunk_tokens=chunk_tokens)
-        if not chunks:
-            raise DocumentError("it has a front matter but no sentences below; write some or remove it")
-        self._store.put(doc, chunks, vectors=self._encode(chunks), version=version)
-        return True
-
-    def _encode(self, chunks: Sequence[Chunk]) -> list[NDArray[np.float32]]:
-        """One block of vectors per passage; a text that occurs twice (a passage of one sentence) is encoded once."""
-        texts = [made.embedded() for made in chunks]
-        unique = list(dict.fromkeys(text for block in texts for text in block))
-        row = {text: i for i, text in enumerate(unique)}
-        vectors = self._encoder.encode(unique)
-        return [vectors[[row[text] for text in block]] for block in texts]
+        return report
 
     def search(self, query: str, *, k: int = 5, groups: Sequence[str] = ()) -> list[Hit]:
         """The k best passages, best first, of public documents and those of `groups`; [] when the index is empty.

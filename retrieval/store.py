@@ -193,6 +193,11 @@ class Store:
             rows = self._db.execute("SELECT source, file_sha256, cut FROM documents ORDER BY source")
             return {source: Version(sha, cut) for source, sha, cut in rows}
 
+    def passage_count(self) -> int:
+        """How many passages are stored."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM passages").fetchone()[0])
+
     def documents(self) -> list[Document]:
         """All documents by source."""
         with self._lock:
