@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
-from groundtone import prompts
+from groundtone import prompts, strict
+from groundtone.answer_spans import best_value
 from groundtone.errors import PromptTooLongError, UserError
 from groundtone.grounding import cite, drop_last, retrieval_query, select
 from groundtone.refusal import is_refusal
@@ -31,16 +32,28 @@ from groundtone.types import (
     short_hash,
 )
 
-Mode = Literal["grounded", "quote", "closed-book"]
+Mode = Literal["grounded", "strict", "quote", "closed-book"]
+RefusedBy = Literal["retrieval", "reader", "model"]
 Check = Callable[[str, Sequence[Hit]], tuple[Claim, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How an untuned model is told the voice: a style guide and a few examples."""
+    """How an untuned model is told the voice (a style guide and a few examples), and the voice's fixed phrases.
+
+    A quotation that stands in for a reply is put between `opening` and `closing`; `fixed` are all phrases that claim
+    nothing.
+    """
 
     guide: str = ""
     examples: tuple[VoicePair, ...] = ()
+    opening: str = ""
+    closing: str = ""
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The phrases that are left out when a reply is compared with what was quoted."""
+        return tuple(phrase for phrase in (self.opening, self.closing) if phrase)
 
 
 @dataclass(slots=True)
@@ -52,8 +65,10 @@ class _Work:
     snippets: tuple[Snippet, ...]
     search_s: float
     prompt: Prompt | None = None  # None: retrieval refused
+    refused_by: RefusedBy | None = None  # who refused before the model was asked
     generation: Generation | None = None
     generate_s: float = 0.0
+    fell_back: str = ""  # why the quotation stands in for the reply
     error: str = ""
 
 
@@ -61,8 +76,9 @@ class Assistant:
     """Answers questions over documents in a voice.
 
     `retriever` may be None in mode "closed-book" only. The best `search_k` hits are kept with the answer, the first `k`
-    of them are shown to the model. `check` judges the claims of an answer against all of its hits. `min_score` refuses
-    without asking the model when the best hit scores below it (0: never).
+    of them are shown to the model. `check` judges the claims of an answer against all of its hits. Without asking the
+    model it refuses when the best hit scores below `min_score` (0: never), or, where a reader read the hits, when the
+    best of them answers less well than `min_answer` (`answer_spans.value`; None: never).
     """
 
     def __init__(
@@ -79,6 +95,7 @@ class Assistant:
         max_new_tokens: int = 96,
         batch_size: int = 16,
         min_score: float = 0.0,
+        min_answer: float | None = None,
         voice: Voice | None = None,
         check: Check | None = None,
         provenance: dict[str, str] | None = None,
@@ -96,6 +113,7 @@ class Assistant:
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
         self.min_score = min_score
+        self.min_answer = min_answer
         self.voice = voice or Voice()
         self.check = check
         self.provenance = {"assistant": name, "model": generator.name, "mode": mode} | (provenance or {})
@@ -122,6 +140,12 @@ class Assistant:
         work = self._retrieve([question])[0]
         if work.prompt is None:
             yield prompts.REFUSAL
+            yield self._finish(work)
+            return
+        if self.mode == "strict":  # nothing is shown before it was checked
+            self._generate([work])
+            self._keep_to_quotes(work)
+            yield work.generation.text if work.generation else ""
             yield self._finish(work)
             return
         began = time.perf_counter()
@@ -155,6 +179,7 @@ class Assistant:
         self._generate(asked)
         for work in asked:
             work.generate_s = (time.perf_counter() - began) / len(asked)
+            self._keep_to_quotes(work)
         yield from (self._finish(work) for work in works)
 
     def _generate(self, works: Sequence[_Work]) -> None:
@@ -178,6 +203,18 @@ class Assistant:
             for work in works:
                 work.error = str(error)
 
+    def _keep_to_quotes(self, work: _Work) -> None:
+        """In the strict mode, a reply that says more or less than its quotations is replaced by the best of them."""
+        if self.mode != "strict" or work.generation is None or work.error:
+            return
+        voice = self.voice
+        work.fell_back = strict.broken(
+            work.generation.text, work.snippets, question=work.question.text, fixed=voice.fixed
+        )
+        if work.fell_back:
+            text = strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing)
+            work.generation = replace(work.generation, text=text)
+
     def _shorten(self, work: _Work) -> None:
         """One passage fewer, the last one."""
         work.snippets = drop_last(work.snippets)
@@ -190,11 +227,20 @@ class Assistant:
             hits = self._search(question)
             snippets = select(hits[: self.k], context=self.context, context_tokens=self.context_tokens)
             work = _Work(question, tuple(hits), snippets, time.perf_counter() - began)
-            good_enough = bool(hits) and hits[0].score >= self.min_score
-            if self.mode == "closed-book" or good_enough:
+            work.refused_by = self._refuses(hits)
+            if work.refused_by is None:
                 work.prompt = self._prompt(question, snippets)
             works.append(work)
         return works
+
+    def _refuses(self, hits: Sequence[Hit]) -> RefusedBy | None:
+        """Who refuses before the model is asked: nothing on the topic was found, or nothing that answers."""
+        if self.mode == "closed-book":
+            return None
+        if max((hit.score for hit in hits), default=-1.0) < self.min_score:
+            return "retrieval"
+        value = best_value(hits)
+        return "reader" if value is not None and self.min_answer is not None and value < self.min_answer else None
 
     def _search(self, question: Question) -> list[Hit]:
         if self.retriever is None:
@@ -227,11 +273,11 @@ class Assistant:
             hits=work.hits,
             citations=() if refused else cited.citations,
             refused=refused,
-            refused_by=("retrieval" if work.prompt is None else "model") if refused else "",
+            refused_by=(work.refused_by or "model") if refused else "",
             claims=claims,
             timing=timing,
             tokens={"prompt": generation.prompt_tokens, "reply": generation.reply_tokens},
-            provenance=self.provenance | dropped,
+            provenance=self.provenance | dropped | ({"quoted_because": work.fell_back} if work.fell_back else {}),
         )
 
     def _failed(self, question: Question, error: str) -> Answer:

@@ -10,6 +10,11 @@ import re
 
 from groundtone.text import sentence_spans
 
+REASONS = {  # by `Answer.refused_by`
+    "retrieval": "nothing good enough was found",
+    "reader": "no passage read as holding the answer",
+    "model": "the model declined",
+}
 _PHRASES = re.compile(
     r"\b(?:i|we)\s+(?:do\s+not|don['’]t|cannot|can['’]t|could\s+not|couldn['’]t)\s+(?:really\s+|actually\s+)?"
     r"(?:know|say|tell|find|answer|see|have\s+(?:that|this|any|an\s+answer|enough))"

@@ -36,10 +36,19 @@ class AssistantConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["grounded", "quote", "closed-book"] = Field(
+    mode: Literal["grounded", "strict", "quote", "closed-book"] = Field(
         "grounded",
-        description="`grounded` answers from passages and cites them, `quote` shows the best sentence verbatim, "
+        description="`grounded` answers from passages and cites them, `strict` lets the model restyle quoted sentences "
+        "and quotes where a number, name, date or negation did not survive, `quote` shows the best sentence verbatim, "
         "`closed-book` lets the model answer from memory.",
+    )
+    reader: str | None = Field(
+        None,
+        description="Who points at the answer in what was found: `minilm` (the bundled reader), a folder that "
+        "`groundtone tune` with method span made, or null for nobody.",
+    )
+    min_answer: float = Field(
+        0.0, description="Refuse without asking the model when no passage read answers better than this, in log-odds."
     )
     context: Literal["sentences", "passages"] = Field(
         "sentences", description="What the model is shown of each hit: its best sentence, or the whole passage."

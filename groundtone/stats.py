@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "auroc",
     "holm",
     "interaction",
     "items_needed",
@@ -94,6 +95,48 @@ def interaction(
 ) -> Estimate:
     """Mean of (a1 - b1) - (a0 - b0) over the items where all four are there: whether one change alters the other."""
     return _combine([(1, a1), (-1, b1), (-1, a0), (1, b0)], clusters, bounds, resamples, seed)
+
+
+def auroc(
+    positive: Sequence[float],
+    negative: Sequence[float],
+    *,
+    clusters: tuple[Sequence[str], Sequence[str]] | None = None,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Estimate:
+    """How often a positive scores above a negative, ties half; the interval resamples items, or their clusters.
+
+    `clusters` holds one key per positive and one per negative; a key may occur on both sides. n counts all items.
+    """
+    import numpy as np
+
+    if not positive or not negative:
+        return Estimate(None, None, None, 0)
+    keys = clusters or ([f"+{i}" for i in range(len(positive))], [f"-{i}" for i in range(len(negative))])
+    scores = np.array([*positive, *negative], dtype=float)
+    truth = np.array([True] * len(positive) + [False] * len(negative))
+    _, group = np.unique([*keys[0], *keys[1]], return_inverse=True)
+    rng = np.random.default_rng(seed)
+    areas = []
+    for _ in range(resamples):
+        drawn = np.bincount(rng.integers(0, group.max() + 1, group.max() + 1), minlength=group.max() + 1)
+        weight = drawn[group]
+        if weight[truth].sum() and weight[~truth].sum():
+            areas.append(_area(scores, truth, weight.astype(float)))
+    low, high = np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(_area(scores, truth, np.ones(len(scores))), float(low), float(high), len(scores))
+
+
+def _area(scores: NDArray[np.float64], truth: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
+    """The weighted Mann-Whitney statistic, 0 to 1."""
+    import numpy as np
+
+    values, at = np.unique(scores, return_inverse=True)
+    up = np.bincount(at, weights=weight * truth, minlength=len(values))
+    down = np.bincount(at, weights=weight * ~truth, minlength=len(values))
+    below = np.cumsum(down) - down
+    return float((up * (below + down / 2)).sum() / (up.sum() * down.sum()))
 
 
 def wilson_interval(successes: int, n: int) -> Estimate:

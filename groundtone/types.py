@@ -58,14 +58,17 @@ class Passage:
 class Hit:
     """A passage that a search returned. Ranking data lives here, never on the passage.
 
-    `ranks` maps a stage ("lexical", "dense", "fused") to the rank from 1; `best` are the character spans inside
-    `passage.text` of its sentences, best first, by the dense score.
+    `ranks` maps a stage ("lexical", "dense", "fused", "reader") to the rank from 1; `best` are the character spans
+    inside `passage.text` of its sentences, best first. Where a reader read the passage, `answer` is the span there that
+    answers the question best and `answer_score` its log-odds against "no answer"; else both are None.
     """
 
     passage: Passage
     score: float
     ranks: Mapping[str, int] = field(default_factory=dict)
     best: tuple[tuple[int, int], ...] = ()
+    answer: tuple[int, int] | None = None
+    answer_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,8 @@ class Claim:
 class Answer:
     """What an answerer said. `refused` implies no citations; every citation resolves to one of `hits`.
 
-    `refused_by` is "retrieval" when nothing good enough was found, "model" when the model declined.
+    `refused_by` is "retrieval" when nothing good enough was found, "reader" when no passage read as holding an answer,
+    "model" when the model declined.
     `timing` is in seconds; `tokens` counts what was generated and read ("prompt", "reply").
     """
 
@@ -156,7 +160,7 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     citations: tuple[Citation, ...] = ()
     refused: bool = False
-    refused_by: Literal["", "retrieval", "model"] = ""
+    refused_by: Literal["", "retrieval", "reader", "model"] = ""
     claims: tuple[Claim, ...] = ()
     timing: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)

@@ -26,7 +26,11 @@ class TuningConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["sft"] = Field("sft", description="Supervised tuning on pairs of prompt and reply.")
+    method: Literal["sft", "span"] = Field(
+        "sft",
+        description="`sft`: supervised tuning on pairs of prompt and reply. `span`: an encoder becomes a reader that "
+        "points at the answer in a passage, or at none.",
+    )
     data: str = Field("data/voice/train.jsonl", description="Voice pairs to train on, JSON lines.")
     heldout: str | None = Field(None, description="Voice pairs for the evaluation loss; none of them is trained on.")
     lora: LoraSettings = Field(default_factory=lambda: LoraSettings(), description="The shape of the adapter.")

@@ -7,21 +7,18 @@ that was interrupted goes on from its newest checkpoint to the same weights. TRL
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from groundtone.errors import ModelError
-from groundtone.models.adapter import CARD, AdapterCard
+from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base, load_base, weights_sha256
-from groundtone.project import write_atomic
 from groundtone.prompts import template_hash
 from groundtone.types import VoicePair
 from tuning.labelled_loss import trainer_class
@@ -29,6 +26,7 @@ from tuning.recorder import Line, make_recorder, read_metrics
 from tuning.replay import mix
 from tuning.rows import Fitted, Row, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, begin, newest_checkpoint, step_of, write_state
+from tuning.saving import save_adapter
 from tuning.targets import target_modules
 
 __all__ = ["TrainResult", "adapter_folder", "newest_checkpoint", "train"]
@@ -136,7 +134,7 @@ def train(
             recorder = make_recorder(out_dir, card, resumed_step=resumed_step, on_step=on_step)
             trainer = _trainer(loaded, fitted.rows, held, card, arguments=arguments, recorder=recorder)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            adapter = _save_adapter(trainer.model, out_dir / "adapter", card)
+            adapter = save_adapter(trainer.model, out_dir / "adapter", card)
     except BaseException as error:  # Ctrl-C included: the run must not look alive
         write_state(out_dir, card, status="failed", why=str(error) or type(error).__name__)
         raise
@@ -267,18 +265,3 @@ def _switch_off_ping() -> None:
 
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-
-
-def _save_adapter(model: Any, folder: Path, card: AdapterCard) -> Path:
-    """Saves the adapter beside its place and moves it there whole, with the card; the base's local path is left out."""
-    fresh = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    model.save_pretrained(str(fresh), save_embedding_layers=False)
-    (fresh / "README.md").unlink(missing_ok=True)  # PEFT's form, unfilled
-    settings = json.loads((fresh / "adapter_config.json").read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = card.base
-    write_atomic(fresh / "adapter_config.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    write_atomic(fresh / CARD, card.to_json())
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(fresh, folder)
-    return folder

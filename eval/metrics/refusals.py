@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from groundtone.refusal import REASONS
 from groundtone.types import Answer, Question, Score
 
 __all__ = ["refused_right", "refused_wrong"]
@@ -22,6 +23,4 @@ def refused_wrong(question: Question, answer: Answer) -> Score:
 
 
 def _who(answer: Answer) -> str:
-    return {"retrieval": "nothing good enough was found", "model": "the model declined"}.get(
-        answer.refused_by, "refused"
-    )
+    return REASONS.get(answer.refused_by, "refused")

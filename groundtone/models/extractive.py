@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from groundtone.prompts import REFUSAL, split_heading
-from groundtone.text import content_words, is_table_row, row_as_sentence, sentence_spans
+from groundtone.quoting import Quotation, answers, sentences
+from groundtone.text import content_words
 from groundtone.types import Generation, Prompt, Snippet
 
 HEADING_WEIGHT = 0.5  # a word of the question that only the section's title holds counts half
@@ -20,15 +21,19 @@ ORDER_PRIOR = 0.1  # the first passage's advantage over one far down, as a share
 RANK_PRIOR = 0.3  # the advantage of a passage's best sentence by the retriever's own score, where it gave one
 MIN_OVERLAP = 0.2  # share of the question's weight that some sentence must hold, or the reply is a refusal
 SECOND_GAIN = 0.2  # share that a second sentence must add to be quoted too
+SECOND_ANSWER = 0.0  # log-odds above which a second passage's answer may be quoted beside the best one
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    number: int
-    text: str
+    quotation: Quotation
     words: frozenset[str]
     heading: frozenset[str]
     prior: float
+
+    @property
+    def text(self) -> str:
+        return self.quotation.text
 
 
 class ExtractiveModel:
@@ -36,6 +41,7 @@ class ExtractiveModel:
 
     A sentence scores the inverse-document-frequency weight of the question's content words that it holds (words of
     its heading count HEADING_WEIGHT), as a share of the question's whole weight, plus a prior for earlier passages.
+    Where a reader marked answers, the sentence around the best one is quoted instead.
     """
 
     name = "extractive"
@@ -52,19 +58,19 @@ class ExtractiveModel:
         yield from re.findall(r"\s*\S+", self._one(prompt, max_new_tokens).text)
 
     def _one(self, prompt: Prompt, max_new_tokens: int) -> Generation:
-        quoted = self._quotes(prompt)
+        quoted = _read(prompt) or self._quotes(prompt)
         while len(quoted) > 1 and sum(len(q.text.split()) + 1 for q in quoted) > max_new_tokens:
             quoted.pop()
-        text = " ".join(f"{q.text.rstrip(' .;')} [{q.number}]." for q in quoted) or REFUSAL
+        text = " ".join(q.cited() for q in quoted) or REFUSAL
         read = sum(len(message["content"].split()) for message in prompt.messages)
         return Generation(text, read, len(text.split()), "stop")
 
-    def _quotes(self, prompt: Prompt) -> list[_Sentence]:
-        sentences = [s for snippet in prompt.snippets for s in _sentences(snippet)]
+    def _quotes(self, prompt: Prompt) -> list[Quotation]:
+        shown = [s for snippet in prompt.snippets for s in _sentences(snippet)]
         asked = set(content_words(prompt.question))
-        if not sentences or not asked:
+        if not shown or not asked:
             return []
-        weight = _idf(sentences, asked)
+        weight = _idf(shown, asked)
         total = sum(weight.values())
 
         def held(sentence: _Sentence, wanted: set[str]) -> float:
@@ -75,32 +81,38 @@ class ExtractiveModel:
         def score(sentence: _Sentence) -> float:
             return held(sentence, asked) + sentence.prior
 
-        best = max(sentences, key=score)  # the first of equals, so the order of passages decides
-        if max(held(sentence, asked) for sentence in sentences) < self._min_overlap:
+        best = max(shown, key=score)  # the first of equals, so the order of passages decides
+        if max(held(sentence, asked) for sentence in shown) < self._min_overlap:
             return []
         left = asked - best.words - best.heading
-        others = [s for s in sentences if s is not best and s.text != best.text]
+        others = [s for s in shown if s is not best and s.text != best.text]
         second = max(others, key=lambda s: held(s, left), default=None)
         if second is not None and sum(weight[w] for w in left & second.words) / total >= SECOND_GAIN:
-            return [best, second]
-        return [best]
+            return [best.quotation, second.quotation]
+        return [best.quotation]
+
+
+def _read(prompt: Prompt) -> list[Quotation]:
+    """The best answer that a reader marked, and a second one from another passage when both halves are asked for."""
+    found = answers(prompt.snippets)
+    if not found:
+        return []
+    best = found[0]
+    left = set(content_words(prompt.question)) - set(content_words(best.text))
+    for other in found[1:]:
+        gain = len(left & set(content_words(other.text)))
+        if other.score is not None and other.score > SECOND_ANSWER and gain >= 2 and other.text != best.text:
+            return [best, other]
+    return [best]
 
 
 def _sentences(snippet: Snippet) -> Iterator[_Sentence]:
-    heading, columns = split_heading(snippet.hit.passage.heading)
-    above = frozenset(content_words(heading))
-    offset = max(snippet.hit.passage.text.find(snippet.text), 0)
+    above = frozenset(content_words(split_heading(snippet.hit.passage.heading)[0]))
     ranks = {span: rank for rank, span in enumerate(snippet.hit.best, 1)}
-    for start, end in sentence_spans(snippet.text):
-        text = " ".join(snippet.text[start:end].split())
-        if is_table_row(text):
-            text = row_as_sentence(columns, text)
-        text = re.sub(r"!?\[([^\]]*)\]\([^()]*\)", r"\1", text)  # a link reads as its words
-        text = re.sub(r"\[(\d+)\]", r"(\1)", text)  # a document's own bracketed number is no citation of ours
-        if text:
-            rank = ranks.get((offset + start, offset + end))
-            prior = (ORDER_PRIOR + (RANK_PRIOR / rank if rank else 0.0)) / snippet.number
-            yield _Sentence(snippet.number, text, frozenset(content_words(text)), above, prior)
+    for quotation in sentences(snippet):
+        rank = ranks.get(quotation.span)
+        prior = (ORDER_PRIOR + (RANK_PRIOR / rank if rank else 0.0)) / snippet.number
+        yield _Sentence(quotation, frozenset(content_words(quotation.text)), above, prior)
 
 
 def _idf(sentences: Sequence[_Sentence], asked: set[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from scipy import stats as reference
 
 from groundtone.stats import (
     _t_quantile,
+    auroc,
     holm,
     interaction,
     items_needed,
@@ -145,3 +146,30 @@ def test_items_needed_are_the_published_figures():
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 10, 30, 200])
 def test_student_quantile_is_within_a_percent(freedom):
     assert _t_quantile(freedom) == pytest.approx(float(reference.t.ppf(0.975, freedom)), rel=0.01)
+
+
+def test_auroc_counts_pairs_and_its_interval_covers() -> None:
+    assert auroc([3.0, 4.0], [1.0, 2.0]).mean == 1.0
+    assert auroc([1.0], [1.0]).mean == 0.5
+    assert auroc([2.0, 1.0], [1.0, 3.0]).mean == pytest.approx((1 + 0.5) / 4)
+    assert auroc([], [1.0]).mean is None
+    rng = random.Random(3)
+    covered = 0
+    for seed in range(60):
+        positive = [rng.gauss(1.0, 1) for _ in range(60)]
+        negative = [rng.gauss(0.0, 1) for _ in range(60)]
+        found = auroc(positive, negative, resamples=200, seed=seed)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.7602 <= found.high  # Phi(1 / sqrt 2)
+    assert covered >= 51
+
+
+def test_auroc_is_less_sure_where_items_come_in_clusters() -> None:
+    rng = random.Random(5)
+    shift = [rng.gauss(0, 2) for _ in range(12)]
+    positive = [shift[i % 12] + 1 for i in range(120)]
+    negative = [shift[(i + 5) % 12] for i in range(120)]
+    keys = [str(i % 12) for i in range(120)]
+    alone, together = auroc(positive, negative), auroc(positive, negative, clusters=(keys, keys))
+    assert together.high - together.low > alone.high - alone.low

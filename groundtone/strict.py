@@ -1,0 +1,83 @@
+"""The strict mode: a model may say in the house voice what was quoted, and nothing else.
+
+The reply stands when every number, date, unit, name and negation in it is the quotation's, and the words that answer
+are still there. Else the quotation itself is the answer, between the voice's fixed phrases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from groundtone.conflicts import compare
+from groundtone.quoting import Quotation, answers, sentences
+from groundtone.refusal import is_refusal
+from groundtone.text import content_words, sentence_spans
+from groundtone.types import Snippet
+from groundtone.values import find_names, find_values, missing_values
+
+KEPT = 0.6  # share of the answer's content words that the reply must still hold
+_MARKER = re.compile(r"\[(\d+)\]")
+
+
+def broken(reply: str, snippets: Sequence[Snippet], *, question: str, fixed: Sequence[str] = ()) -> str:
+    """Why the reply is no restyling of the snippets; "" when it is one. `fixed` phrases of the voice say nothing."""
+    body = without(reply, fixed)
+    if is_refusal(body):
+        return "it declines what a passage answers"
+    shown = {snippet.number: snippet for snippet in snippets}
+    spoken = [(body[a:b], _cited(body[a:b], shown)) for a, b in sentence_spans(body)]
+    if not any(cited for _, cited in spoken):
+        return "it cites no passage"
+    said = " ".join(_text(snippet) for snippet in snippets)
+    values = missing_values(find_values(_MARKER.sub("", body)), find_values(said))
+    if values:
+        return f"no passage says {values[0].text}"
+    allowed = f"{said} {question}".casefold()
+    strange = next((name for name in find_names(body) if name.casefold() not in allowed), None)
+    if strange is not None:
+        return f"no passage names {strange}"
+    for sentence, cited in spoken:
+        for snippet in cited:
+            found = compare(_MARKER.sub("", sentence), snippet.text, context=snippet.hit.passage.heading)
+            if found:
+                return found[0].why
+    return _lost(body, snippets)
+
+
+def _lost(body: str, snippets: Sequence[Snippet]) -> str:
+    """Whether the words that answer, where a reader marked them, are gone from the reply."""
+    marked = next((s.hit for s in snippets if s.hit.answer is not None), None)
+    if marked is None or marked.answer is None:
+        return ""
+    answer = marked.passage.text[marked.answer[0] : marked.answer[1]]
+    wanted = set(content_words(answer))
+    gone = missing_values(find_values(answer), find_values(body))
+    if gone:
+        return f"it leaves out {gone[0].text}"
+    if wanted and len(wanted & set(content_words(body))) < KEPT * len(wanted):
+        return f"it leaves out {answer!r}"
+    return ""
+
+
+def quoted(snippets: Sequence[Snippet], *, opening: str = "", closing: str = "") -> str:
+    """The best quotation of the snippets with its marker, between the voice's fixed phrases."""
+    best: Quotation | None = next(iter(answers(snippets)), None)
+    if best is None:
+        best = next((q for snippet in snippets for q in sentences(snippet)), None)
+    return " ".join(part for part in (opening, best.cited() if best else "", closing) if part)
+
+
+def without(text: str, phrases: Sequence[str]) -> str:
+    """The text without the given phrases."""
+    for phrase in phrases:
+        text = text.replace(phrase, " ")
+    return " ".join(text.split())
+
+
+def _cited(sentence: str, shown: dict[int, Snippet]) -> list[Snippet]:
+    return [shown[int(n)] for n in _MARKER.findall(sentence) if int(n) in shown]
+
+
+def _text(snippet: Snippet) -> str:
+    return f"{snippet.hit.passage.heading} {snippet.text}"

@@ -1,0 +1,92 @@
+"""The strict mode: a restyled quotation stands, anything else gives way to the quotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from groundtone.assistant import Assistant, Voice
+from groundtone.models.scripted import ScriptedModel
+from groundtone.quoting import LONGEST, around
+from groundtone.refusal import is_refusal
+from groundtone.types import Answer, Hit, Passage
+
+TEXT = "The Heron 2 can be kept for 48 hours. It must not be taken on the ferry. Ask Tilda Brandt about it."
+VOICE = Voice(opening="Ahoy from the workshop!", closing="Fair winds, Otterwheel")
+QUOTED = "Ahoy from the workshop! The Heron 2 can be kept for 48 hours [1]. Fair winds, Otterwheel"
+
+
+class Shelf:
+    """One passage whose answer a reader marked."""
+
+    def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
+        passage = Passage("p", "d", "rental.md", TEXT, 0, len(TEXT), "Rental > Heron 2")
+        at = TEXT.index("48 hours")
+        end = TEXT.index(".") + 1
+        return [Hit(passage, 0.8, best=((0, end),), answer=(at, at + 8), answer_score=4.0)]
+
+
+def ask(reply: str) -> Answer:
+    assistant = Assistant("s", generator=ScriptedModel(reply), retriever=Shelf(), mode="strict", voice=VOICE)
+    return assistant.ask("How long may I keep the Heron 2?")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Ahoy from the workshop! You can keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel",
+        "Ahoy from the workshop! For two days you can keep the Heron 2, which is 48 hours [1]. Fair winds, Otterwheel",
+    ],
+)
+def test_a_restyled_quotation_stands(reply: str) -> None:
+    answer = ask(reply)
+    assert answer.text == reply
+    assert "quoted_because" not in answer.provenance
+    assert len(answer.citations) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ("Ahoy from the workshop! You can keep the Heron 2 for 36 hours [1]. Fair winds, Otterwheel", "36"),
+        ("Ahoy from the workshop! You can keep the Heron 2 for a while [1]. Fair winds, Otterwheel", "leaves out"),
+        ("Ahoy from the workshop! You cannot keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "denies"),
+        ("Ahoy from the workshop! You and Bob Marley can keep it for 48 hours [1]. Fair winds, Otterwheel", "Marley"),
+        ("Ahoy from the workshop! You can keep the Heron 2 for 48 hours. Fair winds, Otterwheel", "cites"),
+        ("Ahoy from the workshop! That is not in our handbook. Fair winds, Otterwheel", "declines"),
+        ("", "declines"),
+    ],
+)
+def test_what_is_no_restyling_gives_way_to_the_quotation(reply: str, why: str) -> None:
+    answer = ask(reply)
+    assert answer.text == QUOTED
+    assert why in answer.provenance["quoted_because"]
+    assert not answer.refused
+    assert len(answer.citations) == 1
+
+
+def test_a_stream_shows_nothing_before_it_was_checked() -> None:
+    assistant = Assistant(
+        "s", generator=ScriptedModel("Keep it 36 hours [1]."), retriever=Shelf(), mode="strict", voice=VOICE
+    )
+    *pieces, last = assistant.stream("How long may I keep the Heron 2?")
+    assert "".join(str(p) for p in pieces) == QUOTED
+    assert isinstance(last, Answer)
+    assert last.text == QUOTED
+
+
+def test_the_quotation_is_no_refusal() -> None:
+    assert not is_refusal(QUOTED)
+
+
+def test_a_long_sentence_is_cut_to_whole_clauses_around_the_answer() -> None:
+    clauses = [f"the {name} bicycle may be kept for as long as {n} hours by everybody who asks" for n, name in
+               enumerate(["red", "blue", "green", "grey", "black"], 10)]  # fmt: skip
+    sentence = "In the shop, " + ", ".join(clauses) + "."
+    at = sentence.index("12 hours")
+    start, end = around(sentence, (0, len(sentence)), (at, at + 8))
+    assert start <= at
+    assert end >= at + 8
+    assert len(sentence[start:end].split()) <= LONGEST
+    assert sentence[start:end].startswith("the "), "a cut falls between clauses"
