@@ -1,39 +1,47 @@
 """Files -> documents. Each file yields a document with text in it, or a reason why not; never a silent empty document.
 
 Line ends become "\\n"; offsets elsewhere count characters of the text made here. Meta holds "title", and where known
-"effective" (ISO date), "groups", "pages" (offset at which each page begins), "encoding" when it is not UTF-8.
+"effective" (ISO date from which it holds), "date" (ISO, when it was written, from the file's properties), "groups",
+"pages" (offset at which each page or slide begins), "encoding" when it is not UTF-8, "from" of a mail, and "left_out"
+(a list, in words: what the file holds that could not be read).
+
+What reads complex formats belongs into a process of its own, with limits of time and memory: `retrieval.reading`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from groundtone.errors import DocumentError
 from groundtone.types import Document
 from retrieval import markup, pdf
+from retrieval.formats import book, mail, opendocument, outlook, records, sheets, slides, word
+from retrieval.formats.encodings import decode, encoding_meta, one_line_end
+from retrieval.formats.extract import Extract
 from retrieval.meta import describe
 from retrieval.wraps import unwrap
 
-LOADERS_VERSION = 1  # raise it when the same bytes give another text: indexes then read every file again
+LOADERS_VERSION = 2  # raise it when the same bytes give another text: indexes then read every file again
 MAX_FILE_MB = 50
 _MAX_REASON_CHARS = 300
-_MARKS = (  # byte order marks, the longer ones first
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
-_WESTERN = frozenset(
-    "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŒŠšŽž–—‘’‚“”„…•€£§°«»¿¡·©®™½¼¾²³µ×±\xa0"
+_MAX_ATTACHMENTS, _MAX_DEPTH = 50, 3  # of one mail; of mails inside mails
+_CONTENTS = (  # what a file's first bytes say that it is, whatever its name
+    (b"%PDF-", "PDF"),
+    (b"PK\x03\x04", "a zip or Office file"),
+    (b"\xd0\xcf\x11\xe0", "an old Office file"),
+    (b"{\\rtf", "rich text"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"\x1f\x8b", "gzip"),
+    (b"SQLite format 3\x00", "a SQLite database"),
+    (b"\x7fELF", "a program"),
 )
 
 
@@ -46,16 +54,6 @@ class FailedFile:
     skipped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
-    """What one loader got out of a file: its text and what the file's own properties say."""
-
-    text: str
-    title: str = ""
-    published: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
-
-
 def load(path: Path, root: Path, *, max_file_mb: int = MAX_FILE_MB) -> Document:
     """One file as a document whose source is its path below `root`.
 
@@ -66,27 +64,96 @@ def load(path: Path, root: Path, *, max_file_mb: int = MAX_FILE_MB) -> Document:
         return _load(path, source, max_file_mb=max_file_mb)
     except DocumentError as error:
         raise DocumentError(f"{source}: {error}") from error
+    except FileNotFoundError as error:
+        raise DocumentError(f"{source}: it went away while the folder was read; run the command again") from error
     except OSError as error:
         raise DocumentError(f"{source}: cannot be read ({error.strerror or error}); check its permissions") from error
 
 
 def _load(path: Path, source: str, *, max_file_mb: int) -> Document:
-    loader = LOADERS.get(path.suffix.lower())
-    if loader is None:
+    suffix = path.suffix.lower()
+    if suffix not in LOADERS:
         raise DocumentError(f"files of kind {path.suffix!r} are not read; convert it to one of {_kinds()}")
-    size = path.stat().st_size
-    if size == 0:
-        raise DocumentError("the file has 0 bytes; restore or remove it")
-    if size > max_file_mb * 1_000_000:
-        raise DocumentError(
-            f"{size / 1e6:.0f} MB is above the limit of {max_file_mb} MB; split it or raise retrieval.max_file_mb"
-        )
-    found = loader(path.read_bytes())
-    text = _one_line_end(found.text)
+    found = _extract(_bytes(path, max_file_mb=max_file_mb), suffix)
+    text = _storable(one_line_end(found.text))
     if not any(c.isalnum() for c in text):
         raise DocumentError("no words were found in it; if it is a scan, run it through OCR first")
-    meta = describe(text, path.stem, title=found.title, published=found.published)
+    meta = describe(text, unicodedata.normalize("NFC", path.stem), title=found.title, published=found.published)
     return Document.of(source, text, **{**meta, **found.meta})
+
+
+def _bytes(path: Path, *, max_file_mb: int) -> bytes:
+    """The bytes of a plain file within the limit, also of one that grows while it is read."""
+    limit = max_file_mb * 1_000_000
+    with open(path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise DocumentError("it is not a plain file; move it out of the folder")
+        size = status.st_size
+        data = file.read(limit + 1) if size <= limit else b""
+    if size > limit or len(data) > limit:
+        raise DocumentError(
+            f"{max(size, len(data)) / 1e6:.0f} MB is above the limit of {max_file_mb} MB; split it or raise "
+            "retrieval.max_file_mb"
+        )
+    if not data:
+        raise DocumentError("the file has 0 bytes; restore or remove it")
+    return data
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Opens a named pipe without waiting for a writer that never comes; plain files open as ever."""
+    return os.open(name, flags | (os.O_NONBLOCK if os.name == "posix" else 0))
+
+
+def _extract(data: bytes, suffix: str, depth: int = 0) -> Extract:
+    """What the loader of this suffix finds. Whatever a parser raises on a hostile file becomes a DocumentError."""
+    try:
+        return _with_attachments(LOADERS[suffix](data), depth)
+    except DocumentError as error:
+        content = _content(data)
+        if content and content not in _EXPECTED.get(suffix, ()):
+            raise DocumentError(f"its content is {content}, not {suffix}; give it the suffix that it is") from error
+        raise
+    except RecursionError as error:
+        raise DocumentError("its parts are nested too deeply to be read; save it again") from error
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")[:120]
+        raise DocumentError(f"it is broken or not {suffix} ({what}); save it again") from error
+
+
+def _content(data: bytes) -> str:
+    return next((name for mark, name in _CONTENTS if data.lstrip(b" \t\r\n").startswith(mark)), "")
+
+
+def _with_attachments(found: Extract, depth: int) -> Extract:
+    """A mail with the text of what is attached to it, each below a heading; what could not be read is named."""
+    texts, left_out = [found.text], list(found.meta.get("left_out", ()))
+    for number, attachment in enumerate(found.attachments, 1):
+        suffix = PurePosixPath(attachment.name).suffix.lower()
+        if number > _MAX_ATTACHMENTS or depth >= _MAX_DEPTH:
+            left_out.append(f"attachment {attachment.name}: beyond the limit of {_MAX_ATTACHMENTS}, {_MAX_DEPTH} deep")
+        elif suffix not in LOADERS or not attachment.data:
+            what = f"files of kind {suffix!r} are not read" if attachment.data else "it has 0 bytes"
+            left_out.append(f"attachment {attachment.name}: {what}")
+        else:
+            try:
+                inner = _extract(attachment.data, suffix, depth + 1)
+            except DocumentError as error:
+                left_out.append(f"attachment {attachment.name}: {error}")
+                continue
+            below = re.sub(r"^(#{1,4})(?= )", r"##\1", one_line_end(inner.text).strip(), flags=re.MULTILINE)
+            texts.append(f"## Attachment {attachment.name}\n\n{below}")
+            left_out += [f"attachment {attachment.name}: {what}" for what in inner.meta.get("left_out", ())]
+    meta = {**found.meta, **({"left_out": left_out} if left_out else {})}
+    return replace(found, text="\n\n".join(texts), meta=meta, attachments=())
+
+
+def _storable(text: str) -> str:
+    """Text that every store takes: no NUL, no lone surrogates; each is replaced by one character, so offsets stay."""
+    return text.replace("\x00", " ").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def load_folder(root: Path, *, max_file_mb: int = MAX_FILE_MB) -> Iterator[Document | FailedFile]:
@@ -131,16 +198,20 @@ def walk(root: Path) -> Iterator[Path | FailedFile]:
 
 def _entries(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
     """Each file below, with the reason to skip it ("": none). A folder that is left out counts as one."""
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda e: e.name)
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda e: e.name)
+    except OSError as error:  # no permission, or it went while the others were read
+        if folder == root:
+            raise DocumentError(f"the folder {folder} cannot be read ({error.strerror}); check it") from error
+        yield folder, f"the folder cannot be read ({error.strerror}); check its permissions"
+        return
     for entry in entries:
         path = folder / entry.name
         if entry.name.startswith((".", "~$")):
             yield path, "hidden or temporary"
-        elif entry.is_symlink() and not path.resolve().is_relative_to(root):
-            yield path, "a symbolic link that leads out of the folder; copy the file itself"
-        elif entry.is_symlink() and entry.is_dir():
-            yield path, "a symbolic link to a folder inside; its files are read where they are"
+        elif entry.is_symlink() and (reason := _why_not_follow(path, root)):
+            yield path, reason
         elif entry.is_dir():
             yield from _entries(path, root)
         elif path.suffix.lower() not in LOADERS:
@@ -154,95 +225,29 @@ def _entries(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
             yield path, ""
 
 
+def _why_not_follow(link: Path, root: Path) -> str:
+    """The reason to skip a symbolic link; "" for one to a file inside of `root`."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # a loop is the one or the other, by the version of Python
+        return "a symbolic link that leads nowhere or in a circle; remove it"
+    if not target.is_relative_to(root):
+        return "a symbolic link that leads out of the folder; copy the file itself"
+    return "a symbolic link to a folder inside; its files are read where they are" if target.is_dir() else ""
+
+
 def _printable(source: str) -> str:
     return source.encode("utf-8", "replace").decode("utf-8")
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Text and encoding of bytes: a byte order mark, UTF-8, UTF-16 by its zero bytes, then the likeliest by content.
-
-    Raises DocumentError for bytes that are no text.
-    """
-    name = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "") or _zeros_say(data) or "utf-8"
-    try:
-        text = data.decode(name)
-    except UnicodeDecodeError:
-        text, name = _guess(data)
-    odd = sum(unicodedata.category(c) == "Cc" and c not in "\t\n\r\f\v\x1f" for c in text[:20_000])
-    if "\x00" in text or odd > 0.02 * min(len(text), 20_000):
-        raise DocumentError(
-            f"it looks binary, not like text (read as {name}); check that the file is what its name says"
-        )
-    return text, "utf-8" if name == "utf-8-sig" else name
-
-
-def _zeros_say(data: bytes) -> str:
-    """UTF-16 without a mark: mostly Latin text has a zero in every second byte."""
-    head = data[:4000]
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    if max(even, odd) < 0.4 * len(head) / 2 or min(even, odd) > 0.02 * len(head):
-        return ""
-    return "utf-16-le" if odd > even else "utf-16-be"
-
-
-def _guess(data: bytes) -> tuple[str, str]:
-    """The likeliest one-byte or Asian encoding. Western European text wins ties: detectors often miss it."""
-    from charset_normalizer import from_bytes
-
-    matches = from_bytes(data)
-    best = matches.best()
-    if best is None:
-        raise DocumentError("its encoding cannot be told; save it as UTF-8")
-    rivals = [m for m in matches if m.coherence >= 0.8 * best.coherence]
-    if best.coherence == 0 or any("cp1252" in (m.encoding, *m.could_be_from_charset) for m in rivals):
-        try:
-            text = data.decode("cp1252")
-        except UnicodeDecodeError:
-            text = ""
-        accents = [c for c in text if not c.isascii()]
-        western = sum(c in _WESTERN for c in accents)
-        if accents and western >= 0.95 * len(accents) and len(accents) < 0.5 * len(text):
-            return text, "cp1252"
-    return str(best), best.encoding
-
-
 def _markdown(data: bytes) -> Extract:
     text, encoding = decode(data)
-    return Extract(markup.outer_pipes(_one_line_end(text)), meta={} if encoding == "utf-8" else {"encoding": encoding})
+    return Extract(markup.outer_pipes(one_line_end(text)), meta=encoding_meta(encoding))
 
 
 def _plain(data: bytes) -> Extract:
     text, encoding = decode(data)
-    return Extract(unwrap(_one_line_end(text)), meta={} if encoding == "utf-8" else {"encoding": encoding})
-
-
-def _one_line_end(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _csv(data: bytes) -> Extract:
-    """The table as Markdown: the first row names the columns."""
-    text, encoding = decode(data)
-    try:
-        dialect: Any = csv.Sniffer().sniff(text[:8192], delimiters=",;\t|")
-    except csv.Error:  # one column, or too few rows to tell: commas are the format's name
-        dialect = csv.excel
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), dialect) if any(c.strip() for c in row)]
-    except csv.Error as error:
-        raise DocumentError(f"it is no readable CSV ({error}); save it again as CSV with quoted cells") from error
-    if not rows:
-        raise DocumentError("the table has no rows; fill it or remove it")
-    return Extract(markup.table(rows), meta={} if encoding == "utf-8" else {"encoding": encoding})
-
-
-def _pdf(data: bytes) -> Extract:
-    pages, title = pdf.read(data)
-    starts, length = [], 0
-    for page in pages:
-        starts.append(length)
-        length += len(page) + 2
-    return Extract("\n\n".join(pages), title, meta={"pages": starts})
+    return Extract(unwrap(one_line_end(text)), meta=encoding_meta(encoding))
 
 
 def _html(data: bytes) -> Extract:
@@ -251,25 +256,34 @@ def _html(data: bytes) -> Extract:
     return Extract(text, title, published)
 
 
-def _docx(data: bytes) -> Extract:
-    return Extract(markup.read_office(data, ".docx"))
-
-
-def _xlsx(data: bytes) -> Extract:
-    return Extract(markup.read_office(data, ".xlsx"))
-
-
 LOADERS: dict[str, Callable[[bytes], Extract]] = {
     ".md": _markdown,
     ".markdown": _markdown,
     ".txt": _plain,
     ".html": _html,
     ".htm": _html,
-    ".pdf": _pdf,
-    ".docx": _docx,
-    ".xlsx": _xlsx,
-    ".csv": _csv,
-    ".tsv": _csv,
+    ".xhtml": _html,
+    ".pdf": pdf.read_pdf,
+    ".docx": word.read_docx,
+    ".rtf": word.read_rtf,
+    ".odt": opendocument.read_odt,
+    ".pptx": slides.read_pptx,
+    ".xlsx": sheets.read_xlsx,
+    ".csv": sheets.read_csv,
+    ".tsv": sheets.read_csv,
+    ".eml": mail.read_eml,
+    ".msg": outlook.read_msg,
+    ".epub": book.read_epub,
+    ".json": records.read_json,
+    ".jsonl": records.read_jsonl,
+    ".ndjson": records.read_jsonl,
+}
+_ZIPPED = dict.fromkeys((".docx", ".pptx", ".xlsx", ".odt", ".epub"), ("a zip or Office file", "an old Office file"))
+_EXPECTED: dict[str, tuple[str, ...]] = {
+    **_ZIPPED,
+    ".msg": ("an old Office file",),
+    ".pdf": ("PDF",),
+    ".rtf": ("rich text",),
 }
 
 

@@ -1,17 +1,17 @@
-"""HTML, Word and Excel -> Markdown: headings, lists and tables keep their shape, a site's furniture goes."""
+"""HTML and tables -> Markdown: headings, lists and tables keep their shape, a site's furniture goes."""
 
 from __future__ import annotations
 
-import io
 import re
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from groundtone.errors import DocumentError
+from retrieval.formats import html_tables
+from retrieval.formats.encodings import one_line_end
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
+    from bs4 import BeautifulSoup, Tag
 
 _FURNITURE = (
     "script",
@@ -29,8 +29,11 @@ _FURNITURE = (
 )
 _FURNITURE_ROLES = ("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog", "menu")
 _BARE_RULE = re.compile(r"\s{0,3}:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$")  # the line under a header without outer pipes
+_INNER_LINK = re.compile(r"^\s*(?:#|javascript:)", re.IGNORECASE)
 _BANNER = re.compile(
-    r"(?:^|[-_\s])(?:cookies?|consent|gdpr|onetrust|skip-?link|breadcrumbs?)(?:$|[-_\s])", re.IGNORECASE
+    r"(?:^|[-_\s])(?:cookies?(?:banner|bar|consent|notice|policy)?|consent|gdpr|onetrust|cybot\w*|skip-?link|"
+    r"breadcrumbs?|mw-editsection|noprint|interlanguage-link)(?:$|[-_\s])",
+    re.IGNORECASE,
 )
 
 
@@ -66,7 +69,6 @@ def read_html(page: bytes | str) -> tuple[str, str, str]:
     Bytes are decoded as the page itself declares.
     """
     from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
-    from markdownify import markdownify
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML is read well enough as HTML
@@ -76,11 +78,24 @@ def read_html(page: bytes | str) -> tuple[str, str, str]:
     _drop_furniture(soup)
     content = soup.find("main") or soup.find("article") if len(soup.find_all("article")) <= 1 else soup.find("main")
     chosen = content or soup.body or soup
+    return html_to_markdown(chosen), title, published
+
+
+def html_to_markdown(page: str | Tag) -> str:
+    """Markdown of HTML without its images and the links inside the page; elements nested too deeply are bare text."""
+    from bs4 import BeautifulSoup
+    from markdownify import MarkdownConverter
+
+    soup = BeautifulSoup(page, "html.parser") if isinstance(page, str) else page
+    for link in soup.find_all("a", href=_INNER_LINK):
+        link.unwrap()
+    html_tables.make_plain(soup)
+    converter = MarkdownConverter(heading_style="ATX", strip=["img"], bullets="-", table_infer_header=True)
     try:
-        text = markdownify(str(chosen), heading_style="ATX", strip=["img"], bullets="-")
-    except RecursionError as error:
-        raise DocumentError("its elements are nested too deeply; save the page again from a browser") from error
-    return _tidy(text), title, published
+        text = converter.convert_soup(soup)
+    except RecursionError:
+        text = soup.get_text("\n")
+    return tidy(text)
 
 
 def _page_title(soup: BeautifulSoup) -> str:
@@ -99,49 +114,25 @@ def _published(soup: BeautifulSoup) -> str:
 
 
 def _drop_furniture(soup: BeautifulSoup) -> None:
+    """Takes out what frames the content. `extract`, not `decompose`: to ask a tag whether it is gone is slow in bs4."""
     for tag in soup.find_all(_FURNITURE):
-        if not tag.decomposed:
-            tag.decompose()
+        tag.extract()
     for tag in soup.find_all(True):
-        if tag.decomposed or tag.name in ("html", "body", "main", "article"):
+        if tag.name in ("html", "body", "main", "article"):
             continue
         names = " ".join([*_as_list(tag.get("class")), *_as_list(tag.get("id"))])
         hidden = tag.has_attr("hidden") or re.search(r"display\s*:\s*none", " ".join(_as_list(tag.get("style"))))
         site_header = tag.name == "header" and tag.find_parent(["main", "article"]) is None
         if hidden or site_header or tag.get("role") in _FURNITURE_ROLES or _BANNER.search(names):
-            tag.decompose()
+            tag.extract()
 
 
 def _as_list(value: object) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list) else [str(value)] if value else []
 
 
-def read_office(data: bytes, suffix: str) -> str:
-    """Markdown of a Word or Excel file. Raises DocumentError for one that is broken or password-protected."""
-    from markitdown import MarkItDown, MarkItDownException, StreamInfo
-
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DocumentError(
-            f"it is password-protected or an old Office file, not {suffix}; save it unprotected as {suffix}"
-        )
-    if not data.startswith(b"PK"):
-        raise DocumentError(f"its content is not {suffix}; open it in its program and save it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the spreadsheet reader, on styles that are not read here
-            text = MarkItDown().convert_stream(io.BytesIO(data), stream_info=StreamInfo(extension=suffix)).text_content
-    except (MarkItDownException, ValueError, KeyError, OSError, RecursionError) as error:
-        raise DocumentError(f"it is broken or not {suffix} ({type(error).__name__}); save it again") from error
-    return _tidy(_tidy_cells(text) if suffix == ".xlsx" else re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text))
-
-
-def _tidy_cells(text: str) -> str:
-    """Spreadsheet cells as a person sees them: empty ones empty, whole days without a time."""
-    text = re.sub(r"(?<=\|) (?:NaN|NaT|Unnamed: \d+) (?=\|)", "  ", text)
-    return re.sub(r"(\d{4}-\d{2}-\d{2}) 00:00:00(?= \|)", r"\1", text)
-
-
-def _tidy(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")
+def tidy(text: str) -> str:
+    """Text without blanks at line ends and without more than one blank line in a row."""
+    text = one_line_end(text).replace("\xa0", " ")
     text = re.sub(r"[ \t]+\n", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_STRUCTURE = re.compile(r"\s*(?:[-–•*▪◦‣+](?:\s|$)|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|#{1,6}\s|[|>]|```|~~~|={3,}|-{3,})")
+_STRUCTURE = re.compile(
+    r"\s*(?:[-–•*▪◦‣+●○■](?:\s|$)|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|#{1,6}\s|[|>]|```|~~~|={3,}|-{3,})"
+)
 _LABEL = re.compile(r"\s*\w[\w ]{0,30}:\s")  # "Order number: 7" begins a line of a form
 _FULL_LINE = 0.6  # a line that fills this share of the usual width may have been wrapped
 _WIDEST_CHARS = 100  # a text with longer lines is not wrapped throughout: only its shorter lines are
@@ -27,7 +29,7 @@ def unwrap(text: str) -> str:
             broken_word = last.endswith("-") and last[-2:-1].isalpha() and line[:1].islower()
             out += line if broken_word else f" {line.lstrip()}"
         else:
-            out += f"\n{line}" if _sentence_ended(last) or _STRUCTURE.match(line) else f"\n\n{line}"
+            out += f"\n{line}" if sentence_ended(last) or starts_item(line) else f"\n\n{line}"
         last = line
     return out
 
@@ -43,10 +45,21 @@ def _goes_on(line: str, following: str, usual: int) -> bool:
     last = line.strip()
     if len(line) < _FULL_LINE * usual or last[-1] in ":;|" or last.startswith(("#", "|")):
         return False
-    if _STRUCTURE.match(following) or _LABEL.match(following):
+    if starts_item(following) or starts_field(following):
         return False
-    return not _sentence_ended(last) or following.lstrip()[:1].islower()
+    return not sentence_ended(last) or following.lstrip()[:1].islower()
 
 
-def _sentence_ended(line: str) -> bool:
+def starts_item(line: str) -> bool:
+    """Whether a line begins a list item, a heading or a table row, so that it continues no sentence."""
+    return bool(_STRUCTURE.match(line))
+
+
+def starts_field(line: str) -> bool:
+    """Whether a line begins with the name of a form's field, such as "Order number:"."""
+    return bool(_LABEL.match(line))
+
+
+def sentence_ended(line: str) -> bool:
+    """Whether a line ends as a sentence does."""
     return line.rstrip().rstrip("\"'”’)]")[-1:] in (".", "!", "?")

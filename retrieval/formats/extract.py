@@ -1,0 +1,58 @@
+"""What a format's reader hands to `retrieval.loaders`: text, and what the file's own properties say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+_JUNK_TITLE = re.compile(
+    r"untitled|anonymous|^(?:document|presentation|powerpoint[ -]pr[eé]sentation|slide|title|book|workbook)\s?\d*$"
+    r"|microsoft (?:word|powerpoint|excel)|\.(?:docx?|pdf|pptx?|xlsx?|indd|odt|rtf)$|^\W*$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file inside a mail: read like any other by its suffix."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What one loader got out of a file. `published` counts as the date from which it holds, if its text names none.
+
+    `meta["left_out"]` lists, in words for people, what the file holds that could not be read.
+    """
+
+    text: str
+    title: str = ""
+    published: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+
+
+def of_pages(pages: Sequence[str], *, title: str = "", meta: Mapping[str, Any] | None = None) -> Extract:
+    """Pages (or slides) put together with a blank line between them; `meta["pages"]` says where each begins."""
+    starts, length = [], 0
+    for page in pages:
+        starts.append(length)
+        length += len(page) + 2
+    return Extract("\n\n".join(pages), title, meta={"pages": starts, **(meta or {})})
+
+
+def own_title(title: object) -> str:
+    """A title from a file's properties; "" where a program has filled it in by itself ("Microsoft Word - a.doc")."""
+    text = " ".join(str(title or "").split())
+    return "" if _JUNK_TITLE.search(text) else text
+
+
+def dated(value: object) -> dict[str, str]:
+    """Meta of the date in a file's properties (a datetime or an ISO text): when it was written, not when it holds."""
+    text = value.date().isoformat() if isinstance(value, datetime) else str(value or "")[:10]
+    return {"date": text} if re.fullmatch(r"\d{4}-[01]\d-[0-3]\d", text) else {}
