@@ -11,10 +11,10 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check docs bench
+.PHONY: help dev demo test check docs bench bench-retrieval
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 dev: $(STAMP) ## make .venv with everything that demo, tests and checks need
 
@@ -40,4 +40,7 @@ docs: $(STAMP) ## write docs/cli.md from the commands themselves
 	$(BIN)/python -m groundtone.cli.docs docs/cli.md
 
 bench: $(STAMP) ## run every benchmark; each prints its figures
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename $$file .py)"; done
+	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename $$file .py)"; done
+
+bench-retrieval: $(STAMP) ## side by side with LangChain, txtai, Haystack, LlamaIndex; writes docs/retrieval_benchmark.md
+	$(BIN)/python -m benchmarks.retrieval

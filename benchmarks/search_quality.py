@@ -1,7 +1,7 @@
 """Retrieval side by side in one run: ours, vectors alone, words alone, reciprocal rank fusion of these two.
 
-    python -m benchmarks.search_quality                              the sample company's questions over data/handbook
-    python -m benchmarks.search_quality --squad FOLDER --limit 1500  SQuAD 2.0 dev articles (squad2_open.json in FOLDER)
+    python -m benchmarks.search_quality                       the sample company's questions over data/handbook
+    python -m benchmarks.search_quality --squad --limit 1500  SQuAD 2.0 dev articles, of the shared data sets
 
 All systems rank the same passages; ours reads their headings too, the others only their text, as is usual. A question
 counts as found when a passage that overlaps its gold quote is among the first k; intervals are 95 % bootstrap
@@ -11,9 +11,7 @@ intervals over questions. Prints a Markdown table.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
-import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.data_sets import Asked, sample, sample_company, squad2_open
 from groundtone.models.encoders import MINILM, load_encoder
-from groundtone.text import sentence_spans
 from groundtone.types import Passage
 from retrieval.index import Index
-from retrieval.search import FUSION_WEIGHT, match_expression
+from retrieval.lexical import match_expression
+from retrieval.search import FUSION_WEIGHT
 
-ROOT = Path(__file__).resolve().parent.parent
 DEPTH = 100
 RRF_K = 60  # Cormack, Clarke and Buettcher 2009, doi:10.1145/1571941.1572114
 Ranking = list[str]  # passage ids, best first
@@ -45,16 +43,15 @@ class Item:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--squad", type=Path, help="folder that holds squad2_open.json")
+    parser.add_argument("--squad", action="store_true", help="needs the shared data: GROUNDTONE_SHARED")
     parser.add_argument("--limit", type=int, default=0, help="at most this many questions, drawn with seed 0")
     parser.add_argument("--encoder", default=MINILM)
     parser.add_argument("--weight", type=float, default=FUSION_WEIGHT, help="dense share of our fused score")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        folder, questions = _squad(args.squad, work) if args.squad else _handbook()
-        if args.limit and len(questions) > args.limit:
-            questions = random.Random(0).sample(questions, args.limit)
+        folder, asked = _squad(work) if args.squad else _sample_company()
+        questions = sample(asked, args.limit)
         started = time.perf_counter()
         encoder = load_encoder(args.encoder)
         loaded_s = time.perf_counter() - started
@@ -75,43 +72,29 @@ def main() -> None:
         print(f"\nEncoder loaded in {loaded_s:.1f} s. Reopening and the first query: {reopen_s:.2f} s.")
 
 
-def _handbook() -> tuple[Path, list[tuple[str, list[tuple[str, str]]]]]:
-    lines = (ROOT / "data/questions/answerable.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines if line.strip()]
-    return ROOT / "data/handbook", [(r["question"], [(s, q) for s, q in r["quotes"]]) for r in rows]
+def _sample_company() -> tuple[Path, tuple[Asked, ...]]:
+    data = sample_company()
+    return data.folder, data.questions
 
 
-def _squad(source: Path, work: Path) -> tuple[Path, list[tuple[str, list[tuple[str, str]]]]]:
+def _squad(work: Path) -> tuple[Path, tuple[Asked, ...]]:
     """Articles as Markdown files; the gold quote is the sentence in which the answer begins."""
+    data = squad2_open()
     folder = work / "articles"
-    folder.mkdir()
-    questions = []
-    for article in json.loads((source / "squad2_open.json").read_text(encoding="utf-8"))["data"]:
-        name = "".join(c if c.isalnum() else "_" for c in article["title"]) + ".md"
-        paragraphs = [p["context"] for p in article["paragraphs"]]
-        title = article["title"].replace("_", " ")
-        (folder / name).write_text(f"# {title}\n\n" + "\n\n".join(paragraphs) + "\n", encoding="utf-8")
-        for paragraph in article["paragraphs"]:
-            spans = sentence_spans(paragraph["context"])
-            for qa in paragraph["qas"]:
-                if qa["is_impossible"] or not qa["answers"]:
-                    continue
-                at = qa["answers"][0]["answer_start"]
-                quote = next((paragraph["context"][a:b] for a, b in spans if a <= at < b), "")
-                questions.append((qa["question"], [(name, quote)]))
-    return folder, questions
+    data.write_articles(folder)
+    return folder, data.questions
 
 
-def _resolve(index: Index, questions: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[Item]:
+def _resolve(index: Index, questions: Sequence[Asked]) -> list[Item]:
     located: dict[tuple[str, str], frozenset[str]] = {}
     items = []
-    for text, quotes in questions:
-        for source, quote in quotes:
+    for question in questions:
+        for source, quote in question.quotes:
             if (source, quote) not in located:
                 located[source, quote] = frozenset(p.id for p in index.locate(source, quote))
-        gold = tuple(located[quote] for quote in map(tuple, quotes))
+        gold = tuple(located[quote] for quote in question.quotes)
         if gold and all(gold):
-            items.append(Item(text, gold))
+            items.append(Item(question.text, gold))
     return items
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -197,6 +197,29 @@ class Feedback:
                     "about": dict(vote.about),
                 }
             )
+
+    def forget(self, quotes: Callable[[str, str], bool], *, dry_run: bool = False) -> tuple[int, int]:
+        """Remove what `quotes(claim key, all its text)` is true of ("" for votes); how many verdicts and votes.
+
+        What they held is overwritten in the file and its log. A dry run counts only.
+        """
+        columns = {
+            "verdicts": "claim_key, person || ' ' || correction || ' ' || about",
+            "votes": "'', prompt || ' ' || chosen || ' ' || rejected || ' ' || context || ' ' || about",
+        }
+        found = {
+            table: [(seq,) for seq, key, text in self._read(f"SELECT seq, {some} FROM {table}") if quotes(key, text)]
+            for table, some in columns.items()
+        }
+        if not dry_run and any(found.values()):
+            with self._writing() as connection:
+                connection.execute("PRAGMA secure_delete = ON")
+                for table, rows in found.items():
+                    connection.executemany(f"DELETE FROM {table} WHERE seq = ?", rows)
+            with self._connected() as connection:
+                connection.execute("VACUUM")  # pages that were freed before may hold older copies
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(found["verdicts"]), len(found["votes"])
 
     def _read(self, query: str) -> list[tuple[Any, ...]]:
         if not self.path.exists():

@@ -52,7 +52,7 @@ _SECRET_WORDS = frozenset(
     )
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_URL_PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_URL_PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)|(?i:(?<=password=)[^\s&]+)")  # also of a database's address
 
 
 class Manifest(BaseModel):

@@ -13,46 +13,82 @@ from typing import Any
 from eval.estimates import from_json
 from groundtone.assistant import Assistant
 from groundtone.errors import IntegrityError, ProjectError
-from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of
+from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
 from groundtone.joins.evaluation import evaluate_arms
-from groundtone.models.encoders import load_encoder
+from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
-from retrieval.index import Index, IndexReport
 from tuning.pairs import read_pairs
 
 Progress = Callable[[str, int, int], None]
 
-__all__ = ["assistant", "demo", "evaluate", "gate", "index", "open_index", "promote", "tune"]
+__all__ = [
+    "adapt",
+    "assistant",
+    "demo",
+    "evaluate",
+    "gate",
+    "generations",
+    "index",
+    "open_index",
+    "promote",
+    "roll_back",
+    "stale",
+    "tune",
+    "watch",
+]
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """The progress of somebody who does not look."""
+def tune(project: Project, settings: Settings, *, resume: str | None = None, progress: Progress = silent) -> Run:
+    """Tune by `tuning.method`; a stopped run goes on from its last checkpoint when named in `resume`."""
+    if settings.tuning.method == "span":
+        return _tune_reader(project, settings, resume=resume, progress=progress)
+    return _tune_voice(project, settings, resume=resume, progress=progress)
 
 
-def index(project: Project, settings: Settings, *, progress: Progress = _silent) -> IndexReport:
-    """Bring the index up to date with the documents; only changed files are read and embedded again."""
-    with open_index(project, settings, create=True) as opened:
-        return opened.update(
-            settings.path(settings.documents.folder),
-            chunk_tokens=settings.retrieval.chunk_tokens,
-            max_file_mb=settings.retrieval.max_file_mb,
-            progress=progress,
+def _tune_reader(project: Project, settings: Settings, *, resume: str | None, progress: Progress) -> Run:
+    """An encoder that learns to point at the answer in a passage, or to say that there is none."""
+    from tuning.span import train_reader
+    from tuning.span_rows import read_span_rows
+
+    given = settings.tuning
+    data = settings.path(given.data)
+    inputs = {str(given.data): sha256_file(data)}
+    run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
+    with run:
+        result = train_reader(
+            read_span_rows(data),
+            base=settings.model.id,
+            out_dir=run.path,
+            heldout=read_span_rows(settings.path(given.heldout)) if given.heldout else (),
+            rank=given.lora.rank,
+            alpha=given.lora.alpha,
+            dropout=given.lora.dropout,
+            targets=given.lora.targets,
+            epochs=given.epochs,
+            learning_rate=given.learning_rate,
+            schedule=given.schedule,
+            warmup=given.warmup,
+            batch_size=given.batch_size,
+            seed=given.seed,
+            keep_checkpoints=given.keep_checkpoints,
+            device=settings.model.device,
+            resume=resume is not None,
+            on_step=lambda line: progress("tune", line["step"], line["steps"]),
         )
+        run.finish(
+            rows=result.rows,
+            steps=result.steps,
+            first_eval_loss=result.first_eval_loss,
+            last_eval_loss=result.last_eval_loss,
+            seconds=result.seconds,
+        )
+    return run
 
 
-def open_index(project: Project, settings: Settings, *, create: bool = False) -> Index:
-    """The project's index. Raises ProjectError where there is none and `create` is not set."""
-    if not create and not project.index_path.is_file():
-        raise ProjectError(f"there is no index at {project.index_path}: run `groundtone index` first")
-    project.folder.mkdir(parents=True, exist_ok=True)
-    encoder = load_encoder(settings.retrieval.encoder)
-    return Index.open(project.index_path, encoder=encoder, fusion_weight=settings.retrieval.fusion_weight)
-
-
-def tune(project: Project, settings: Settings, *, resume: str | None = None, progress: Progress = _silent) -> Run:
-    """Tune the voice with LoRA on the pairs; a stopped run goes on from its last checkpoint when named in `resume`."""
+def _tune_voice(project: Project, settings: Settings, *, resume: str | None, progress: Progress) -> Run:
+    """LoRA on pairs of prompt and reply."""
     from tuning.sft import train
 
     given = settings.tuning
@@ -108,7 +144,7 @@ def evaluate(
     *,
     tuned: str | None = None,
     limit: int | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Run:
     """The 2x2 with its two honest rows, general skills and the gate; report.md and summary.json in the run's folder.
 
@@ -163,13 +199,13 @@ def assistant(project: Project, settings: Settings, *, arm: str = "champion", ch
         arm,
         settings,
         models=load_models(project, settings, tuned=tuned, arm=arm),
-        retriever=open_index(project, settings) if arm.endswith("/rag") else None,
+        retriever=with_reader(open_index(project, settings), settings) if arm.endswith("/rag") else None,
         style=style,
         check=checker(style) if check else None,
     )
 
 
-def demo(project: Project, settings: Settings, *, progress: Progress = _silent) -> str:
+def demo(project: Project, settings: Settings, *, progress: Progress = silent) -> str:
     """The whole journey on this project; returns the table of the 2x2 as text."""
     from eval.report import console_table
 

@@ -1,11 +1,13 @@
 """Documents -> passages: along headings, sentences and table rows, bounded in the encoder's own tokens.
 
-Guarantees: `doc.text[start:end] == text`; every sentence and row of the outline is in a passage; heading and text
-together have at most `chunk_tokens` tokens (and never more than the encoder's window), as stored and as embedded.
+Guarantees: `doc.text[start:end] == text`; every sentence and row of the outline is in a passage, none in two; heading
+and text together have at most `chunk_tokens` tokens (and never more than the encoder's window), as stored and as
+embedded, and a passage has at most `_CHARS_PER_TOKEN` characters for each. Time is linear in the length of the text.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +18,15 @@ from groundtone.text import Span, is_table_row, row_as_sentence
 from groundtone.types import Document, Passage, short_hash
 from retrieval.outline import Section, Unit, outline
 
-CHUNKER_VERSION = 1  # raise it when the same text gives other passages: indexes then cut every document again
+CHUNKER_VERSION = 2  # raise it when the same text gives other passages: indexes then cut every document again
 CHUNK_TOKENS = 180
 _SPECIAL_TOKENS = 2
 _JOINT_TOKENS = 2  # ": " between heading and text, ". " between rows
 _HEADING_SHARE = 0.5  # of the budget: a longer heading is shortened, so that the text has room
 _FULL_ENOUGH = 0.6  # a passage this full ends where a paragraph does
+_USUAL_CHARS_PER_TOKEN = 5
+_CHARS_PER_TOKEN = 16  # at most: WordPiece makes one [UNK] of a run of over 100 characters, which would hide its length
+_PAUSES = frozenset(",;:，、；：،؛।။᠂·…–—)]}）」』】")  # where a sentence without spaces is best cut
 
 Count = Callable[[str], int]
 
@@ -95,11 +100,12 @@ def _pack(
         raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, first)
         full_enough = unit.breaks and raw > _FULL_ENOUGH * raw_room
         new_page = bisect_right(pages, unit.start) != bisect_right(pages, first)
-        if current and (raw > raw_room or spelled + cost > row_room or full_enough or new_page):
+        too_long = unit.end - first > raw_room * _CHARS_PER_TOKEN
+        if current and (raw > raw_room or too_long or spelled + cost > row_room or full_enough or new_page):
             packed.append((heading, current))
             current, spelled = [], 0
             raw = bisect_left(token_starts, unit.end) - bisect_left(token_starts, unit.start)
-        if raw > raw_room or cost > row_room:
+        if raw > raw_room or cost > row_room or unit.end - unit.start > raw_room * _CHARS_PER_TOKEN:
             room = limit - count(plain) - _JOINT_TOKENS
             packed += [(plain, [piece]) for piece in _pieces(text, unit, encoder, room=room)]
             continue
@@ -109,17 +115,23 @@ def _pack(
 
 
 def _pieces(text: str, unit: Unit, encoder: Encoder, *, room: int) -> list[Unit]:
-    """A unit that is too long for any passage, cut at white space where there is some, else between tokens."""
+    """A unit that is too long for any passage, cut at white space or a pause, else between tokens."""
     pieces = []
     start = unit.start
     while start < unit.end:
-        offsets = encoder.token_offsets(text[start : unit.end])
+        for chars in (_USUAL_CHARS_PER_TOKEN, _CHARS_PER_TOKEN):  # what lies further behind is not looked at yet
+            window = text[start : min(unit.end, start + room * chars)]
+            offsets = encoder.token_offsets(window)
+            last = start + len(window) == unit.end
+            if last or len(offsets) > room:
+                break
         size = min(room, len(offsets))
         while True:  # a cut inside a word changes its tokens: measure the piece itself
-            end = unit.end if size == len(offsets) else start + _cut(text[start : unit.end], offsets[size][0])
+            whole = size == len(offsets)
+            end = start + (len(window) if whole and last else _cut(window, len(window) if whole else offsets[size][0]))
             if size <= 1 or len(encoder.token_offsets(text[start:end])) <= room:
                 break
-            size -= 1
+            size -= max(1, size // 16)
         if text[start:end].strip():
             pieces.append(_trimmed(text, start, end))
         start = end
@@ -127,10 +139,22 @@ def _pieces(text: str, unit: Unit, encoder: Encoder, *, room: int) -> list[Unit]
 
 
 def _cut(text: str, at: int) -> int:
-    """`at`, or the last white space in the half before it."""
+    """The last white space, else the last pause, in the half before `at`; else `at`, but not inside a character."""
     at = max(at, 1)
-    spaces = [i for i in range(at // 2, at) if text[i].isspace()]
-    return spaces[-1] + 1 if spaces else at
+    half = range(at - 1, at // 2 - 1, -1)
+    found = next((i for i in half if text[i].isspace()), None)
+    if found is None:
+        found = next((i for i in half if text[i] in _PAUSES), None)
+    if found is not None:
+        return found + 1
+    whole = next((i for i in range(at, at // 2, -1) if i == len(text) or not _joins(text, i)), at)
+    return max(whole, 1)
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether the character there belongs to the one before it: a combining mark, or part of a joined emoji."""
+    joiner = "\u200d"
+    return unicodedata.category(text[at]).startswith("M") or joiner in text[at - 1 : at + 1]
 
 
 def _trimmed(text: str, start: int, end: int) -> Unit:

@@ -3,7 +3,7 @@
 Dense score of a passage: the largest cosine over its own vector and its sentences' vectors, all encoded below their
 heading. The two scores are mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934). benchmarks/search_quality.py
 compares the whole of it with plain systems; it does not tell how much the fusion alone brings.
-Groups filter before ranking, so that k results stay k.
+Groups and conditions filter before ranking, and copies are replaced by further passages, so that k results stay k.
 """
 
 from __future__ import annotations
@@ -16,83 +16,101 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundtone.text import STOP_WORDS, Span, words
-from groundtone.types import Document, Hit, Passage
-from retrieval.store import Store, StoredPassage
-from retrieval.versions import PENALTY, Outdated, outdated
+from groundtone.text import Span, content_words
+from groundtone.types import Hit
+from retrieval.chunk import embedded_text
+from retrieval.duplicates import Duplicate, Entry, collapse
+from retrieval.filters import Where
+from retrieval.lexical import Expression, match_expression, pruned_expression
+from retrieval.mmr import mmr
+from retrieval.rerank import Reranker
+from retrieval.snapshot import Allowed, Snapshot
+from retrieval.store import Store
+from retrieval.vectors import exact_scores
+from retrieval.versions import PENALTY
+
+__all__ = ["DEPTH", "FUSION_WEIGHT", "Explained", "Ranking", "convex", "fold_quote", "rank"]
 
 DEPTH = 100  # candidates taken from each of the two rankings
 FUSION_WEIGHT = (
     0.65  # benchmarks/search_quality.py --weight; chosen on the two sets that it prints, so not on fresh data
 )
+_DEEPEN = 4  # times as many candidates when copies have left fewer than k results, twice at most
+_LEAST_POOL, _MORE_THAN_K = 20, 50  # passages that are looked at for copies, MMR and reranking
 _ROWS_PER_PASSAGE = 8  # vectors fetched per wanted passage at first; more are fetched when too few passages came
-_MAX_QUERY_WORDS = 64
+_WORD_ROWS = 1000  # matches that FTS5 ranks by BM25: the first 10 are those of the full expression in 99 % of cases
+_WORD = re.compile(r"\w+")
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-def match_expression(query: str) -> str:
-    """The query's words without stop words as an FTS5 expression: quoted, OR-ed; "" when it has no words.
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How results are put in order: `weight` is the dense share, `mmr` the balance (None: off)."""
 
-    Quotes, operators and other signs in the query are never syntax. A query of stop words alone keeps them.
+    weight: float = FUSION_WEIGHT
+    mmr: float | None = None
+    reranker: Reranker | None = None
+    depth: int = DEPTH
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A hit with how it came about.
+
+    `scores` and `ranks` by stage: "lexical" (BM25), "dense" (the larger of the next two), "passage", "sentence",
+    "fused" (after the penalty), "penalty" (what an outdated version lost), and "rerank" or "mmr" where these decide. A
+    stage that did not find the passage is missing. `notes` tell of dates.
     """
-    found = list(dict.fromkeys(words(query)))
-    telling = [word for word in found if word not in STOP_WORDS] or found
-    return " OR ".join(f'"{word}"' for word in telling[:_MAX_QUERY_WORDS])
+
+    hit: Hit
+    scores: Mapping[str, float]
+    ranks: Mapping[str, int]
+    duplicates: tuple[Duplicate, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def convex(lexical: Mapping[int, float], dense: Mapping[int, float], weight: float) -> dict[int, float]:
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """One row per candidate passage, in the order of the fused score. `query` is the phrasing that found it best."""
+
+    ids: Ints
+    lexical: Floats  # 0 where no word matched
+    dense: Floats
+    passage: Floats
+    sentence: Floats  # -1 where sentences have no vectors
+    fused: Floats
+    penalty: Floats
+    query: Ints
+
+    def ordered(self) -> _Candidates:
+        """Best first, equal scores in reading order; a passage that is there twice keeps its better row."""
+        order = np.lexsort((self.ids, -self.fused))
+        _, places = np.unique(self.ids[order], return_index=True)
+        order = order[np.sort(places)]
+        return _Candidates(*(column[order] for column in self._columns()))
+
+    def joined(self, other: _Candidates) -> _Candidates:
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        return _Candidates(*(np.concatenate(pair) for pair in pairs)).ordered()
+
+    def _columns(self) -> tuple[Any, ...]:
+        return (
+            self.ids, self.lexical, self.dense, self.passage, self.sentence, self.fused, self.penalty, self.query,
+        )  # fmt: skip
+
+
+def convex(lexical: Floats, dense: Floats, weight: float) -> Floats:
     """weight * cosine + (1 - weight) * BM25, BM25 scaled so that its best equals the best cosine; 0 where lacking.
 
     This is TM2C2 of Bruch, Gai and Ingber 2023 (scores min-max scaled with 0 as the minimum) times the best cosine: the
     same order, and values that can be compared between queries.
     """
-    best_cosine = max(0.0, *dense.values()) if dense else 0.0
-    best_words = max(lexical.values(), default=0.0)
+    best_cosine = max(0.0, float(dense.max(initial=0.0)))
+    best_words = float(lexical.max(initial=0.0))
     unit = best_cosine / best_words if best_words > 0 else 0.0
-    both = dict.fromkeys([*dense, *lexical])
-    return {i: weight * max(0.0, dense.get(i, 0.0)) + (1 - weight) * unit * lexical.get(i, 0.0) for i in both}
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One moment of the index in memory. Vector rows of passage i: `first[i]` to `first[i + 1]`, its own one first."""
-
-    passages: list[Passage]
-    sentences: list[tuple[Span, ...]]
-    groups: list[frozenset[str]]
-    position: dict[int, int]  # row id in the store -> i
-    first: Ints
-    owner: Ints  # of each vector row: i
-    outdated: dict[str, Outdated]
-    faiss_index: Any
-    vectors: Floats  # a view into the FAISS index, no copy
-
-
-def snapshot(documents: Sequence[Document], stored: Sequence[StoredPassage], *, dim: int) -> Snapshot:
-    """The in-memory cache that searches run on."""
-    import faiss
-
-    index = faiss.IndexFlatIP(dim)
-    counts = np.array([len(s.vectors) for s in stored], dtype=np.int64)
-    for at in range(0, len(stored), 4096):  # in steps, so that float32 copies stay small
-        index.add(np.concatenate([s.vectors for s in stored[at : at + 4096]]).astype(np.float32))
-    vectors = np.zeros((0, dim), dtype=np.float32)
-    if index.ntotal:
-        vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * dim).reshape(-1, dim)
-    readers = {doc.id: frozenset(doc.meta.get("groups", ())) for doc in documents}
-    return Snapshot(
-        passages=[s.passage for s in stored],
-        sentences=[s.sentences for s in stored],
-        groups=[readers[s.passage.doc_id] for s in stored],
-        position={s.rowid: i for i, s in enumerate(stored)},
-        first=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
-        owner=np.repeat(np.arange(len(stored), dtype=np.int64), counts),
-        outdated=outdated(documents),
-        faiss_index=index,
-        vectors=vectors,
-    )
+    return weight * np.maximum(dense, 0.0) + (1 - weight) * unit * lexical
 
 
 def rank(
@@ -102,94 +120,218 @@ def rank(
     queries: Sequence[str],
     vectors: Floats,
     k: int,
-    groups: Sequence[str],
-    weight: float = FUSION_WEIGHT,
-    depth: int = DEPTH,
-) -> list[list[Hit]]:
-    """The k best passages for each query, of those that `groups` may read; `vectors` are the queries' own.
+    groups: Sequence[str] = (),
+    where: Where | None = None,
+    how: Ranking,
+    fuse: bool = False,
+) -> list[list[Explained]]:
+    """The k best passages for each query; with `fuse` one list for all, a passage's score being its best one.
 
-    A query without a word, such as a lone emoji, finds nothing.
+    `vectors` are the queries' own. A query without a word, such as a lone emoji, finds nothing.
     """
-    if not snap.passages or not queries:
-        return [[] for _ in queries]
-    depth = max(depth, 2 * k)
-    allowed = np.array([not g or bool(g & set(groups)) for g in snap.groups])
-    dense = _dense(snap, vectors, allowed, depth)
-    hits: list[list[Hit]] = []
-    for query, vector, near in zip(queries, vectors, dense, strict=True):
-        expression = match_expression(query)
-        if not expression:
-            hits.append([])
-            continue
-        rows = store.match(expression, depth=depth, keep=lambda r: _may(snap, allowed, r))
-        lexical = {snap.position[row]: score for row, score in rows}
-        hits.append(_fuse(snap, query, vector, lexical, near, k=k, weight=weight))
-    return hits
+    lists = 1 if fuse else len(queries)
+    if not snap.passages:
+        return [[] for _ in range(lists)]
+    allowed = snap.allowed(groups, where)
+    expressions = [_expression(snap, query, allowed) for query in queries]
+    told = [i for i, expression in enumerate(expressions) if expression.text and allowed.count]
+    if not told:
+        return [[] for _ in range(lists)]
+    search = _Search(snap, store, queries, vectors, expressions, allowed, k, how)
+    depth = max(how.depth, 2 * k)
+    near = dict(zip(told, _dense(snap, vectors[told], allowed, depth), strict=True))
+    if fuse:
+        return [search.results(told, near, depth)]
+    return [search.results([i], near, depth) if i in near else [] for i in range(len(queries))]
 
 
-def _may(snap: Snapshot, allowed: NDArray[np.bool_], row: int) -> bool:
-    """A row that was written after the snapshot was taken is not known yet."""
-    at = snap.position.get(row)
-    return at is not None and bool(allowed[at])
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What all steps of one call of `rank` share; `places` below are those of queries."""
+
+    snap: Snapshot
+    store: Store
+    queries: Sequence[str]
+    vectors: Floats
+    expressions: Sequence[Expression]
+    allowed: Allowed
+    k: int
+    how: Ranking
+
+    def results(self, places: Sequence[int], near: Mapping[int, Ints], depth: int) -> list[Explained]:
+        """One list for these queries, from more candidates where copies have left fewer than k."""
+        most = depth * _DEEPEN**2
+        while True:
+            found = self._candidates(places, near, depth)
+            results = self._finish(found, places)
+            if len(results) >= self.k or len(found.ids) >= self.allowed.count or depth >= most:
+                return results
+            depth *= _DEEPEN
+            rows = _dense(self.snap, self.vectors[list(places)], self.allowed, depth)
+            near = dict(zip(places, rows, strict=True))
+
+    def _candidates(self, places: Sequence[int], near: Mapping[int, Ints], depth: int) -> _Candidates:
+        parts = [self._scored(place, near[place], depth) for place in places]
+        found = parts[0].ordered()
+        for part in parts[1:]:
+            found = found.joined(part)
+        return found
+
+    def _scored(self, place: int, near: Ints, depth: int) -> _Candidates:
+        """The candidates of one query: both rankings, exact cosines, fused scores."""
+        snap, expression, query = self.snap, self.expressions[place], self.queries[place]
+        rows = self.store.match(expression.text, depth=depth, keep=self._may)
+        words = {snap.position[row]: score / expression.times for row, score in rows}
+        ids = np.unique(np.concatenate([near, np.fromiter(words, dtype=np.int64, count=len(words))]))
+        counts = snap.first[ids + 1] - snap.first[ids]
+        begin = np.cumsum(counts) - counts
+        vector_rows = np.repeat(snap.first[ids] - begin, counts) + np.arange(counts.sum())
+        cosines = exact_scores(snap.cache.stored, vector_rows, self.vectors[place])
+        dense, passage = np.maximum.reduceat(cosines, begin), cosines[begin]
+        cosines[begin] = -1.0
+        sentence = np.maximum.reduceat(cosines, begin)
+        lexical = np.array([words.get(i, 0.0) for i in ids.tolist()], dtype=np.float32)
+        fused = convex(lexical, dense, self.how.weight).astype(np.float32)
+        penalty = fused * self._penalties(ids, query)
+        of = np.full(len(ids), place, dtype=np.int64)
+        return _Candidates(ids, lexical, dense, passage, sentence, fused - penalty, penalty, of)
+
+    def _may(self, row: int) -> bool:
+        """A row that was written after the snapshot was taken is not known yet."""
+        at = self.snap.position.get(row)
+        return at is not None and (self.allowed.passages is None or bool(self.allowed.passages[at]))
+
+    def _penalties(self, ids: Ints, query: str) -> Floats:
+        """The share that outdated versions lose, unless the query asks for them."""
+        shares = np.zeros(len(ids), dtype=np.float32)
+        for at in np.flatnonzero(self.snap.is_outdated[ids]).tolist():
+            old = self.snap.outdated[self.snap.passages[ids[at]].source]
+            shares[at] = 0.0 if old.meant_by(query) else PENALTY
+        return shares
+
+    def _finish(self, found: _Candidates, places: Sequence[int]) -> list[Explained]:
+        """Copies out, then reranked and spread where that is asked for, then the k first."""
+        pool = max(_LEAST_POOL, self.k + min(3 * self.k, _MORE_THAN_K))
+        asked = " ".join(self.queries[place] for place in places)
+        while True:
+            ids, scores = found.ids[:pool].tolist(), found.fused[:pool].tolist()
+            entries = collapse(self.snap, ids, scores, query=asked)
+            if len(entries) >= self.k or pool >= len(found.ids):
+                break
+            pool *= _DEEPEN
+        extra: dict[int, dict[str, float]] = {entry.at: {} for entry in entries}
+        if self.how.reranker is not None:
+            entries = self._reranked(found, entries, self.queries[places[-1]], extra)
+        if self.how.mmr is not None:
+            entries = self._spread(found, entries, self.how.mmr, extra)
+        ranks = _all_ranks(found)
+        return [
+            self._explained(found, entry, ranks, extra[entry.at], place)
+            for place, entry in enumerate(entries[: self.k], 1)
+        ]
+
+    def _reranked(
+        self, found: _Candidates, entries: list[Entry], query: str, extra: dict[int, dict[str, float]]
+    ) -> list[Entry]:
+        """By the cross-encoder, which reads what was embedded."""
+        assert self.how.reranker is not None
+        passages = [self.snap.passages[found.ids[entry.at]] for entry in entries]
+        values = self.how.reranker.score(query, [embedded_text(p.heading, p.text) for p in passages])
+        for entry, value in zip(entries, values.tolist(), strict=True):
+            extra[entry.at]["rerank"] = value
+        return [entries[i] for i in np.argsort(-values, kind="stable")]
+
+    def _spread(
+        self, found: _Candidates, entries: list[Entry], balance: float, extra: dict[int, dict[str, float]]
+    ) -> list[Entry]:
+        """By maximal marginal relevance; after a reranker its order stands for the score, on the scale of the fused."""
+        fused = np.array([entry.score for entry in entries], dtype=np.float32)
+        scores = np.sort(fused)[::-1] if self.how.reranker is not None else fused
+        rows = self.snap.first[found.ids[[entry.at for entry in entries]]]
+        vectors = self.snap.cache.stored[rows].astype(np.float32)
+        chosen = mmr(scores, vectors, k=self.k, balance=balance)
+        for i, value in chosen:
+            extra[entries[i].at]["mmr"] = value
+        return [entries[i] for i, _ in chosen]
+
+    def _explained(
+        self, found: _Candidates, entry: Entry, ranks: Mapping[str, Ints], extra: Mapping[str, float], place: int
+    ) -> Explained:
+        at, i = entry.at, int(found.ids[entry.at])
+        values = {name: float(column[at]) for name, column in _stages(found).items()}
+        scores = {name: value for name, value in values.items() if name in ranks and ranks[name][at]} | dict(extra)
+        own_ranks = {name: int(column[at]) for name, column in ranks.items() if column[at]}
+        own_ranks |= dict.fromkeys(extra, place)
+        scores["penalty"] = float(found.penalty[at])
+        notes = list(entry.notes)
+        old = self.snap.outdated.get(self.snap.passages[i].source)
+        if old:
+            notes.append(f"outdated: {old.by} is current")
+        query = int(found.query[at])
+        best = _best(self.snap, i, self.queries[query], self.vectors[query])
+        shown = {name: rank for name, rank in own_ranks.items() if name not in ("passage", "sentence")}
+        hit = Hit(self.snap.passages[i], min(1.0, max(0.0, entry.score)), shown, best)
+        return Explained(hit, scores, own_ranks, tuple(entry.duplicates), tuple(notes))
 
 
-def _dense(snap: Snapshot, vectors: Floats, allowed: NDArray[np.bool_], depth: int) -> list[list[int]]:
+def _expression(snap: Snapshot, query: str, allowed: Allowed) -> Expression:
+    """The rarer the passages that may be seen, the more matches it takes to find enough of them."""
+    if snap.counts is None or not allowed.count:
+        return Expression(match_expression(query))
+    return pruned_expression(query, snap.counts, wanted=_WORD_ROWS * len(snap.passages) / allowed.count)
+
+
+def _dense(snap: Snapshot, vectors: Floats, allowed: Allowed, depth: int) -> list[Ints]:
     """For each query the passages of the nearest vectors, nearest first: `depth` of them where there are as many."""
-    import faiss
-
-    wanted = min(depth, int(allowed.sum()))
-    if not wanted:
-        return [[] for _ in vectors]
-    rows_allowed = allowed[snap.owner]
-    params = None
-    if not allowed.all():
-        selector: Any = faiss.IDSelectorBitmap  # its Python signature is not the one that its type stubs declare
-        parameters: Any = faiss.SearchParameters
-        params = parameters(sel=selector(np.packbits(rows_allowed, bitorder="little")))
-    most = int(rows_allowed.sum())
-    result: list[list[int]] = [[] for _ in vectors]
-    todo, fetch = list(range(len(vectors))), min(most, wanted * _ROWS_PER_PASSAGE)
+    wanted = min(depth, allowed.count)
+    most = len(snap.owner) if allowed.rows is None else int(np.count_nonzero(allowed.rows))
+    each = min(_ROWS_PER_PASSAGE, -(-len(snap.owner) // len(snap.passages)))
+    result: list[Ints] = [np.zeros(0, dtype=np.int64) for _ in vectors]
+    todo, fetch = list(range(len(vectors))), min(most, wanted * each)
     while todo:
-        _, ids = snap.faiss_index.search(np.ascontiguousarray(vectors[todo]), fetch, params=params)
-        for query, row_ids in zip(todo, ids, strict=True):
-            result[query] = list(dict.fromkeys(snap.owner[row_ids[row_ids >= 0]].tolist()))[:wanted]
-        todo = [query for query in todo if len(result[query]) < wanted and fetch < most]
+        found = snap.cache.search(vectors[todo], fetch, allowed=allowed.rows)
+        for place, rows in zip(todo, found, strict=True):
+            passages, at = np.unique(snap.owner[rows], return_index=True)
+            result[place] = passages[np.argsort(at)][:wanted]
+        todo = [place for place in todo if len(result[place]) < wanted and fetch < most]
         fetch = min(most, fetch * 4)
     return result
 
 
-def _fuse(
-    snap: Snapshot, query: str, vector: Floats, lexical: dict[int, float], near: list[int], *, k: int, weight: float
-) -> list[Hit]:
-    candidates = list(dict.fromkeys([*near, *lexical]))
-    cosines = {i: snap.vectors[snap.first[i] : snap.first[i + 1]] @ vector for i in candidates}
-    dense = {i: float(c.max()) for i, c in cosines.items()}
-    fused = convex(lexical, dense, weight)
-    for i in candidates:
-        old = snap.outdated.get(snap.passages[i].source)
-        if old and not old.meant_by(query):
-            fused[i] *= 1 - PENALTY
-    order = _order(snap, fused)
-    stages = {"lexical": _ranks(_order(snap, lexical)), "dense": _ranks(_order(snap, dense)), "fused": _ranks(order)}
-    hits = []
-    for i in order[:k]:
-        ranks = {stage: ranks[i] for stage, ranks in stages.items() if i in ranks}
-        hits.append(Hit(snap.passages[i], min(1.0, fused[i]), ranks, _best(snap.sentences[i], cosines[i])))
-    return hits
+def _stages(found: _Candidates) -> dict[str, Floats]:
+    return {
+        "lexical": found.lexical,
+        "dense": found.dense,
+        "passage": found.passage,
+        "sentence": found.sentence,
+        "fused": found.fused,
+    }
 
 
-def _order(snap: Snapshot, scores: Mapping[int, float]) -> list[int]:
-    """Best first; equal scores in the order of sources, so that the same index gives the same answer."""
-    return sorted(scores, key=lambda i: (-scores[i], snap.passages[i].source, snap.passages[i].start))
+def _all_ranks(found: _Candidates) -> dict[str, Ints]:
+    """For each stage every candidate's rank from 1; 0 where the stage says nothing of it."""
+    ranks: dict[str, Ints] = {}
+    for name, values in _stages(found).items():
+        place = np.empty(len(values), dtype=np.int64)
+        place[np.lexsort((found.ids, -values))] = np.arange(1, len(values) + 1)
+        silent = (
+            values <= 0 if name == "lexical" else values <= -1 if name == "sentence" else np.zeros(len(values), bool)
+        )
+        ranks[name] = np.where(silent, 0, place)
+    return ranks
 
 
-def _ranks(order: Sequence[int]) -> dict[int, int]:
-    return {i: rank for rank, i in enumerate(order, 1)}
-
-
-def _best(sentences: tuple[Span, ...], cosines: Floats) -> tuple[Span, ...]:
-    """Sentence spans by their own cosine; the first vector is the whole passage's."""
-    return tuple(sentences[i] for i in np.argsort(-cosines[1:], kind="stable"))
+def _best(snap: Snapshot, i: int, query: str, vector: Floats) -> tuple[Span, ...]:
+    """Sentence spans by their own cosine; by the query's words that begin in them where they have no vectors."""
+    spans = snap.sentences[i]
+    rows = np.arange(snap.first[i] + 1, snap.first[i + 1])
+    if len(rows) == len(spans):
+        values = exact_scores(snap.cache.stored, rows, vector)
+    else:
+        stems, text = [f" {word}" for word in set(content_words(query))], snap.passages[i].text
+        lines = [" " + " ".join(_WORD.findall(text[a:b].lower())) for a, b in spans]
+        values = np.array([sum(word in line for word in stems) for line in lines], dtype=np.float32)
+    return tuple(spans[at] for at in np.argsort(-values, kind="stable"))
 
 
 def fold_quote(text: str) -> tuple[str, list[int]]:

@@ -1,7 +1,8 @@
 """The index on disk: one SQLite file with documents, passages, sentence spans, float16 vectors and words (FTS5).
 
-One transaction per document version: readers see the old version whole or the new one whole, and a crash leaves the
-last committed one. Opening checks the file's schema, pages, vector sizes and the encoder it was made with.
+Documents are staged one by one, which survives a kill; one transaction then makes all of them, and the going of others,
+a new generation: readers see the index before it or after it, never between. What is loaded is checked against the
+checksum of its document.
 """
 
 from __future__ import annotations
@@ -9,132 +10,57 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundtone.errors import IntegrityError, ProjectError
-from groundtone.text import Span
-from groundtone.types import Document, Passage
+from groundtone.types import Document, short_hash
+from retrieval import generations
 from retrieval.chunk import Chunk
+from retrieval.generations import Generation, Purged
+from retrieval.likeness import likeness
+from retrieval.locking import writer_lock
+from retrieval.records import (
+    PASSAGE_COLUMNS,
+    Neighbours,
+    PassageRow,
+    StoredPassage,
+    Version,
+    as_vectors,
+    block_key,
+    checksum,
+)
+from retrieval.schema import CURRENT, Facts, connect, how_to_rebuild, prepare
 
-SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x47_54_49_58  # "GTIX": tells an index from any other SQLite file
-_BUSY_TIMEOUT_S = 30.0
-_SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents(
-  id TEXT PRIMARY KEY, source TEXT NOT NULL UNIQUE, text TEXT NOT NULL, meta TEXT NOT NULL,
-  file_sha256 TEXT NOT NULL, cut TEXT NOT NULL);
-CREATE TABLE passages(
-  rowid INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, doc_id TEXT NOT NULL REFERENCES documents(id),
-  start INTEGER NOT NULL, end INTEGER NOT NULL, heading TEXT NOT NULL, page INTEGER,
-  spans BLOB NOT NULL, vectors BLOB NOT NULL);
-CREATE INDEX passages_doc ON passages(doc_id);
-CREATE VIRTUAL TABLE words USING fts5(heading, text, tokenize = 'porter unicode61 remove_diacritics 2');
-"""
+__all__ = ["KEEP_GENERATIONS", "Generation", "Neighbours", "Purged", "Store", "StoredPassage", "Version"]
+
+KEEP_GENERATIONS = 3
 _HEADING_WEIGHT, _TEXT_WEIGHT = 1.0, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPassage:
-    """One row of the index: `vectors` has shape (1 + sentences, dim), the whole passage's vector first."""
-
-    rowid: int
-    passage: Passage
-    sentences: tuple[Span, ...]
-    vectors: NDArray[np.float16]
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What decides whether a file must be read again: its bytes, and how they were read and cut."""
-
-    file_sha256: str
-    cut: str
 
 
 class Store:
     """An open index file. Calls from several threads take turns."""
 
-    def __init__(self, path: Path, *, encoder: str, dim: int) -> None:
-        """Open the file, made empty where there is none.
+    def __init__(self, path: Path, *, encoder: str = "", dim: int = 0) -> None:
+        """Open the file, made empty where there is none. Without encoder and dim: one that is there, as it was made.
 
         Raises IntegrityError for a damaged or foreign file, ProjectError for one made with another encoder.
         """
         self.path = path
-        self._dim = dim
         self._lock = threading.RLock()
-        self._again = f"delete {path} and run: groundtone index"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not encoder and not path.is_file():
+            raise ProjectError(f"there is no index at {path}: run `groundtone index` first")
+        self._db = connect(path)
         try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise ProjectError(
-                f"the index {path} cannot be opened ({error}); check the folder's permissions"
-            ) from error
-        try:
-            self._prepare(encoder)
-        except sqlite3.OperationalError as error:
-            self._db.close()
-            if "fts5" in str(error):
-                raise ProjectError(
-                    f"this Python's SQLite {sqlite3.sqlite_version} lacks FTS5; use another Python"
-                ) from error
-            raise ProjectError(f"the index {path} cannot be used ({error})") from error
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise IntegrityError(f"the index {path} is damaged or no index ({error}); {self._again}") from error
+            facts = prepare(self._db, path, made_with=Facts(encoder, dim) if encoder else None)
         except BaseException:
             self._db.close()
             raise
-
-    def _prepare(self, encoder: str) -> None:
-        self._db.execute("PRAGMA foreign_keys = ON")
-        with self._write():  # under the write lock: two processes may create the file at once
-            empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if empty:
-                self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                facts = {"schema": str(SCHEMA_VERSION), "encoder": encoder, "dim": str(self._dim)}
-                self._db.executemany("INSERT INTO meta VALUES(?, ?)", facts.items())
-        if empty:
-            self._db.execute("PRAGMA journal_mode = WAL")
-        self._check(encoder)
-
-    def _check(self, encoder: str) -> None:
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-            raise IntegrityError(f"{self.path} is an SQLite file, but no index; choose another path")
-        problems = [row[0] for row in self._db.execute("PRAGMA quick_check(3)")]
-        if problems != ["ok"]:
-            raise IntegrityError(f"the index {self.path} is damaged ({problems[0]}); {self._again}")
-        facts = dict(self._db.execute("SELECT key, value FROM meta"))
-        if facts.get("schema") != str(SCHEMA_VERSION):
-            raise IntegrityError(
-                f"the index {self.path} has schema {facts.get('schema')}, this version reads {SCHEMA_VERSION}; "
-                f"{self._again}"
-            )
-        if (facts.get("encoder"), facts.get("dim")) != (encoder, str(self._dim)):
-            raise ProjectError(
-                f"the index {self.path} was made with encoder {facts.get('encoder')!r} ({facts.get('dim')} numbers), "
-                f"now it is {encoder!r} ({self._dim}); set retrieval.encoder back, or {self._again}"
-            )
-        torn = self._db.execute(
-            "SELECT count(*) FROM passages WHERE length(spans) % 8 OR length(vectors) != (1 + length(spans) / 8) * ?",
-            (2 * self._dim,),
-        ).fetchone()[0]
-        unmatched = self._db.execute(
-            "SELECT (SELECT count(*) FROM passages) - (SELECT count(*) FROM words_docsize)"
-        ).fetchone()[0]
-        if torn or unmatched:
-            raise IntegrityError(
-                f"the index {self.path}: {torn} passages lack vectors, {abs(unmatched)} lack words; {self._again}"
-            )
+        self.encoder, self.dim = facts.encoder, facts.dim
 
     def close(self) -> None:
         """Release the file."""
@@ -142,102 +68,248 @@ class Store:
             self._db.close()
 
     @contextmanager
-    def _write(self) -> Iterator[None]:
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """One moment of the index."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+                self._db.execute("BEGIN")
+                try:
+                    yield self._db
+                finally:
+                    self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise ProjectError(f"the index {self.path} cannot be read ({error}); run the command again") from error
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(str(error)) from error
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    if self._db.in_transaction:  # a full disk has rolled back already
+                        self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise ProjectError(
+                    f"the index {self.path} cannot be written ({error}); it is as it was before: see to the disk's "
+                    "space and permissions and run the command again"
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(str(error)) from error
+
+    def _damaged(self, what: str) -> IntegrityError:
+        return IntegrityError(f"the index {self.path} is damaged ({what}); {how_to_rebuild(self.path)}")
+
+    # Writing
 
     def put(
-        self, doc: Document, chunks: Sequence[Chunk], *, vectors: Sequence[NDArray[np.float32]], version: Version
+        self, doc: Document, chunks: Sequence[Chunk], *, vectors: Sequence[NDArray[np.floating]], version: Version
     ) -> None:
-        """Replace whatever the document's source held, in one transaction. `vectors[i]`: rows of `chunks[i]`."""
-        assert len(chunks) == len(vectors), "one block of vectors per passage"
-        with self._write():
-            self._delete(doc.source)
-            self._db.execute(
-                "INSERT INTO documents VALUES(?, ?, ?, ?, ?, ?)",
-                (doc.id, doc.source, doc.text, json.dumps(dict(doc.meta)), version.file_sha256, version.cut),
+        """Stage a document: nobody sees it before `publish`. `vectors[i]`: rows of `chunks[i]`, or its first alone."""
+        rows = [self._row(made, block) for made, block in zip(chunks, vectors, strict=True)]
+        meta = json.dumps(dict(doc.meta))
+        check = checksum((doc.id, doc.source, doc.text, meta), (row[:6] + row[7:] for row in rows))
+        known = (version.file_sha256, version.stat, version.cut, likeness(doc.text))
+        with self._write() as db:
+            staged = db.execute("SELECT row FROM documents WHERE added IS NULL AND source = ?", (doc.source,))
+            generations.drop(db, [row for (row,) in staged.fetchall()])
+            row = db.execute(
+                "INSERT INTO documents"
+                "(id, source, text, meta, file_sha256, file_stat, cut, likeness, passages, checksum) "
+                "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (doc.id, doc.source, doc.text, meta, *known, len(rows), check),
+            ).lastrowid
+            db.executemany(
+                "INSERT INTO passages(doc, id, start, end, heading, page, spans, key, vectors) "
+                "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(row, *values) for values in rows],
             )
-            for made, block in zip(chunks, vectors, strict=True):
-                p = made.passage
-                assert block.shape == (1 + len(made.sentences), self._dim), "one vector per sentence and one for all"
-                spans = np.asarray(made.sentences, dtype="<i4").tobytes()
-                row = self._db.execute(
-                    "INSERT INTO passages(id, doc_id, start, end, heading, page, spans, vectors) "
-                    "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                    (p.id, p.doc_id, p.start, p.end, p.heading, p.page, spans, block.astype("<f2").tobytes()),
-                ).lastrowid
-                self._db.execute("INSERT INTO words(rowid, heading, text) VALUES(?, ?, ?)", (row, p.heading, p.text))
 
-    def remove(self, source: str) -> None:
-        """Forget a document: text, passages, vectors and words."""
-        with self._write():
-            self._delete(source)
+    def _row(
+        self, made: Chunk, block: NDArray[np.floating]
+    ) -> tuple[str, int, int, str, int | None, bytes, bytes, bytes]:
+        p = made.passage
+        assert block.shape in ((1, self.dim), (1 + len(made.sentences), self.dim)), (
+            "one vector, or one per sentence too"
+        )
+        spans = np.asarray(made.sentences, dtype="<i4").tobytes()
+        key = block_key(self.encoder, made.embedded()[: len(block)])
+        return p.id, p.start, p.end, p.heading, p.page, spans, key, block.astype("<f2").tobytes()
 
-    def _delete(self, source: str) -> None:
-        rows = self._db.execute(
-            "SELECT p.rowid FROM passages p JOIN documents d ON d.id = p.doc_id WHERE d.source = ?", (source,)
-        ).fetchall()
-        self._db.executemany("DELETE FROM words WHERE rowid = ?", rows)
-        self._db.executemany("DELETE FROM passages WHERE rowid = ?", rows)
-        self._db.execute("DELETE FROM documents WHERE source = ?", (source,))
+    def unstage(self, *, all_but: set[str]) -> None:
+        """Let staged documents go whose source is not among these."""
+        with self._write() as db:
+            found = db.execute("SELECT row, source FROM documents WHERE added IS NULL").fetchall()
+            generations.drop(db, [row for row, source in found if source not in all_but])
 
-    def versions(self) -> dict[str, Version]:
-        """Each document's source with the version that is stored."""
+    def note_stats(self, stats: dict[str, str]) -> None:
+        """Record size and times of current documents' files whose bytes were found unchanged, by source."""
+        if stats:
+            with self._write() as db:
+                db.executemany(
+                    f"UPDATE documents AS d SET file_stat = ? WHERE d.source = ? AND {CURRENT}",
+                    [(stat, source) for source, stat in stats.items()],
+                )
+
+    def publish(self, *, gone: Sequence[str] = (), keep: int = KEEP_GENERATIONS) -> bool:
+        """Make what is staged and the going of `gone` visible in one step; whether there was anything.
+
+        The newest `keep` generations can be gone back to. A kill leaves the index before it or after it.
+        """
         with self._lock:
-            rows = self._db.execute("SELECT source, file_sha256, cut FROM documents ORDER BY source")
-            return {source: Version(sha, cut) for source, sha, cut in rows}
+            self._db.execute("PRAGMA synchronous = FULL")
+            try:
+                with self._write() as db:
+                    changed = generations.publish(db, gone=gone)
+                    generations.prune(db, keep=keep)
+            finally:
+                self._db.execute("PRAGMA synchronous = NORMAL")
+        return changed
+
+    def roll_back(self, number: int | None = None) -> int:
+        """Make an earlier generation current (None: the one before); later ones go. Returns its number.
+
+        The next update goes forward to the folder's state, mostly without encoding. Raises ProjectError for a number
+        that is not kept, or when another process writes.
+        """
+        with writer_lock(self.path, wait_s=0), self._write() as db:
+            return generations.roll_back(db, number)
+
+    def purge(self, source: str) -> Purged:
+        """Remove a document for good: every version in every generation, staged ones too, with its words and vectors.
+
+        What they held is overwritten in the file and its log. The next update reads a file that is still in the folder.
+        """
+        with writer_lock(self.path, wait_s=0):
+            with self._write() as db:
+                purged = generations.purge(db, source)
+            with self._lock:
+                busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise ProjectError(
+                f"{source} is removed, but another process reads {self.path}, so its write-ahead log still holds the "
+                "text; stop that process and run the command again"
+            )
+        return purged
+
+    # Reading: the current generation only
+
+    def generations(self) -> list[Generation]:
+        """Those that are kept, newest first; the first one is current."""
+        with self._read() as db:
+            return generations.generations(db)
+
+    def versions(self, *, staged: bool = False) -> dict[str, Version]:
+        """Each document's source with the version that is stored, or that is staged."""
+        which = "d.added IS NULL" if staged else CURRENT
+        with self._read() as db:
+            rows = db.execute(
+                f"SELECT source, file_sha256, cut, file_stat FROM documents d WHERE {which} ORDER BY source"
+            )
+            return {source: Version(sha, cut, stat) for source, sha, cut, stat in rows}
 
     def passage_count(self) -> int:
-        """How many passages are stored."""
-        with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM passages").fetchone()[0])
+        """How many passages can be found."""
+        with self._read() as db:
+            found = db.execute(f"SELECT coalesce(sum(d.passages), 0) FROM documents d WHERE {CURRENT}")
+            return int(found.fetchone()[0])
 
     def documents(self) -> list[Document]:
         """All documents by source."""
-        with self._lock:
-            rows = self._db.execute("SELECT id, text, source, meta FROM documents ORDER BY source").fetchall()
-        return [Document(i, text, source, json.loads(meta)) for i, text, source, meta in rows]
+        with self._read() as db:
+            rows = db.execute(f"SELECT id, text, source, meta FROM documents d WHERE {CURRENT} ORDER BY source")
+            return [self._document(*row) for row in rows]
 
     def document(self, doc_id: str) -> Document | None:
         """The document with that id, if it is the version stored now."""
-        with self._lock:
-            row = self._db.execute("SELECT id, text, source, meta FROM documents WHERE id = ?", (doc_id,)).fetchone()
-        return Document(row[0], row[1], row[2], json.loads(row[3])) if row else None
+        with self._read() as db:
+            row = db.execute(
+                f"SELECT id, text, source, meta FROM documents d WHERE id = ? AND {CURRENT}", (doc_id,)
+            ).fetchone()
+        return self._document(*row) if row else None
+
+    def _document(self, doc_id: str, text: str, source: str, meta: str) -> Document:
+        if short_hash(source, text) != doc_id:
+            raise self._damaged(f"the text of {source} does not match its hash")
+        return Document(doc_id, text, source, json.loads(meta))
+
+    def duplicates(self) -> list[tuple[str, ...]]:
+        """Groups of sources that say the same (`retrieval.likeness`), sorted; the first of each stands for all."""
+        groups: dict[str, list[str]] = {}
+        with self._read() as db:
+            for source, like in db.execute(f"SELECT source, likeness FROM documents d WHERE {CURRENT} ORDER BY source"):
+                groups.setdefault(like, []).append(source)
+        return sorted(tuple(group) for group in groups.values() if len(group) > 1)
 
     def change_count(self) -> int:
-        """A number that changes when another process or connection has changed the file."""
+        """A number that changes when what readers see has changed, whoever changed it."""
         with self._lock:
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+            return int(self._db.execute("SELECT value FROM meta WHERE key = 'changes'").fetchone()[0])
 
     def snapshot(self) -> tuple[list[Document], list[StoredPassage]]:
-        """All documents and passages of one moment, passages in reading order."""
-        with self._lock:
-            self._db.execute("BEGIN")
-            try:
-                docs = {doc.id: doc for doc in self.documents()}
-                rows = self._db.execute(
-                    "SELECT p.rowid, p.id, doc_id, start, end, heading, page, spans, vectors FROM passages p "
-                    "JOIN documents d ON d.id = p.doc_id ORDER BY d.source, start, p.rowid"
-                ).fetchall()
-            finally:
-                self._db.execute("COMMIT")
-        return list(docs.values()), [self._stored(docs[row[2]], row) for row in rows]
+        """All documents and passages of one moment, passages by source in reading order, checksums compared."""
+        docs: list[Document] = []
+        passages: list[StoredPassage] = []
+        with self._read() as db:
+            found = db.execute(
+                f"SELECT row, checksum, id, text, source, meta FROM documents d WHERE {CURRENT} ORDER BY source"
+            )
+            for row, expected, doc_id, text, source, meta in found:
+                query = f"SELECT {PASSAGE_COLUMNS} FROM passages p WHERE doc = ? ORDER BY start, rowid"
+                rows: list[PassageRow] = db.execute(query, (row,)).fetchall()
+                if checksum((doc_id, source, text, meta), (r[1:] for r in rows)) != expected:
+                    raise self._damaged(f"{source} does not match its checksum")
+                doc = Document(doc_id, text, source, json.loads(meta))
+                docs.append(doc)
+                passages += [StoredPassage.of(doc, r, dim=self.dim) for r in rows]
+        return docs, passages
 
-    def _stored(
-        self, doc: Document, row: tuple[int, str, str, int, int, str, int | None, bytes, bytes]
-    ) -> StoredPassage:
-        rowid, passage_id, _, start, end, heading, page, spans, vectors = row
-        passage = Passage(passage_id, doc.id, doc.source, doc.text[start:end], start, end, heading, page)
-        pairs = np.frombuffer(spans, dtype="<i4").reshape(-1, 2).tolist()
-        return StoredPassage(
-            rowid, passage, tuple((a, b) for a, b in pairs), np.frombuffer(vectors, dtype="<f2").reshape(-1, self._dim)
-        )
+    def neighbours(self, passage_id: str) -> Neighbours:
+        """The passages that stand before and after one in its document, to be joined with it in an answer."""
+        with self._read() as db:
+            at = db.execute(
+                "SELECT d.row, p.start, d.id, d.text, d.source, d.meta "
+                f"FROM passages p JOIN documents d ON d.row = p.doc WHERE p.id = ? AND {CURRENT}",
+                (passage_id,),
+            ).fetchone()
+            if at is None:
+                return Neighbours(None, None)
+            beside = (
+                f"SELECT {PASSAGE_COLUMNS} FROM passages p WHERE doc = ? AND {side} LIMIT 1"
+                for side in ("start < ? ORDER BY start DESC", "start > ? ORDER BY start")
+            )
+            rows = [db.execute(query, (at[0], at[1])).fetchone() for query in beside]
+        doc = self._document(*at[2:])
+        return Neighbours(*(StoredPassage.of(doc, row, dim=self.dim).passage if row else None for row in rows))
+
+    def stored_blocks(self, source: str) -> list[tuple[Chunk, bytes, NDArray[np.float16]]]:
+        """The passages of all versions of a source with the keys and the vectors of their embedded texts."""
+        with self._read() as db:
+            found = db.execute(
+                f"SELECT d.id, d.text, p.key, {PASSAGE_COLUMNS} "
+                "FROM documents d JOIN passages p ON p.doc = d.row WHERE d.source = ? ORDER BY d.row",
+                (source,),
+            ).fetchall()
+        blocks = []
+        for doc_id, text, key, *row in found:
+            stored = StoredPassage.of(Document(doc_id, text, source), tuple(row), dim=self.dim)
+            blocks.append((Chunk(stored.passage, stored.sentences), key, stored.vectors))
+        return blocks
+
+    def vectors(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float16]]:
+        """The vectors that are stored under these keys by any document of any generation, staged ones included."""
+        found = {}
+        with self._read() as db:
+            for key in keys:
+                row = db.execute("SELECT vectors FROM passages WHERE key = ? LIMIT 1", (key,)).fetchone()
+                if row:
+                    found[key] = as_vectors(row[0], dim=self.dim)
+        return found
 
     def match(self, expression: str, *, depth: int, keep: Callable[[int], bool]) -> list[tuple[int, float]]:
         """Rows that match an FTS5 expression, best first with their BM25 score (higher is better), `keep` applied."""

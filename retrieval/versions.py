@@ -2,7 +2,8 @@
 
 The rule, on purpose a small one: two documents are versions of one another when they lie in the same folder and their
 file names differ only in a year, a date or a version number with a "v" (`returns-policy-2024`, `-2026`), or when they
-have the same title and different effective dates. The later one (version in the name, else effective date) is current.
+have the same title and different effective dates. The later one (version in the name, else effective date) is current,
+unless its effective date is still to come: what holds from next month does not outdate what holds today.
 Model numbers are not versions: `heron-2` and `heron-2s` stay apart.
 """
 
@@ -12,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from groundtone.types import Document
@@ -34,8 +36,9 @@ class Outdated:
         return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", query, re.IGNORECASE) for word in self.asked_by)
 
 
-def outdated(documents: Iterable[Document]) -> dict[str, Outdated]:
-    """For each outdated document's source, what is current."""
+def outdated(documents: Iterable[Document], *, today: str = "") -> dict[str, Outdated]:
+    """For each outdated document's source, what is current on a day (ISO; default: today, UTC)."""
+    today = today or datetime.now(UTC).date().isoformat()
     families: dict[tuple[str, ...], list[tuple[tuple[str, ...], Document]]] = defaultdict(list)
     for doc in documents:
         path = PurePosixPath(doc.source)
@@ -49,7 +52,8 @@ def outdated(documents: Iterable[Document]) -> dict[str, Outdated]:
             families["title", title].append((("", effective), doc))
     result: dict[str, Outdated] = {}
     for members in families.values():
-        newest, current = max(members, key=lambda m: m[0])
+        in_force = [m for m in members if str(m[1].meta.get("effective", "")) <= today]
+        newest, current = max(in_force or members, key=lambda m: m[0])
         for order, doc in members:
             if order < newest:
                 result.setdefault(doc.source, Outdated(current.source, _names(doc)))

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project
-from groundtone.cli.show import next_step, note, print_answer, print_evidence, print_hits, print_json
+from groundtone.cli.show import (
+    next_step,
+    note,
+    print_answer,
+    print_evidence,
+    print_explained,
+    print_hits,
+    print_json,
+)
+from groundtone.errors import DataError
 from groundtone.types import Answer, Turn
 
 if TYPE_CHECKING:
@@ -18,23 +27,58 @@ if TYPE_CHECKING:
 def search(
     query: Annotated[str, typer.Argument(help="Words or a question.")],
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many passages. Default: retrieval.k.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help="Only documents whose metadata say so, such as type=policy; source takes a pattern such as "
+            "source=people/*. One key given repeatedly: any of its values.",
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="Also documents that only this group may read; may be given repeatedly."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what every stage made of each passage, and what was left out.")
+    ] = False,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the passages that a question finds, best first, without asking any model."""
     from groundtone import pipeline
+    from retrieval.index import Index
 
-    where, settings = open_project(project, overrides)
-    with pipeline.open_index(where, settings) as index:
-        hits = index.search(query, k=k or settings.retrieval.k)
+    conditions = _conditions(where or [])
+    place, settings = open_project(project, overrides)
+    with pipeline.open_index(place, settings) as index:
+        asked = {"k": k or settings.retrieval.k, "groups": group or (), "where": conditions}
+        if explain and not isinstance(index, Index):
+            raise DataError("--explain shows the stages of an index file; this project's index is in a database")
+        found = index.explain(query, **asked) if explain and isinstance(index, Index) else ()
+        hits = [item.hit for item in found] or index.search(query, **asked)
     if as_json:
-        print_json(hits)
+        print_json(found if explain else hits)
         return
-    print_hits(hits)
+    if explain:
+        print_explained(found)
+    else:
+        print_hits(hits)
     if not hits:
         print("nothing was found")
     next_step('groundtone ask "..."', "have it answered from these passages", project=project)
+
+
+def _conditions(given: list[str]) -> dict[str, tuple[str, ...]]:
+    conditions: dict[str, tuple[str, ...]] = {}
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not (key and equals and value):
+            raise DataError(f"--where {item!r} is no condition; write KEY=VALUE, such as type=policy")
+        conditions[key] = (*conditions.get(key, ()), value)
+    return conditions
 
 
 def ask(

@@ -6,13 +6,14 @@ Exit codes: 0 done, 1 gate not passed, 2 the caller can mend it (one line says h
 from __future__ import annotations
 
 import errno
+import os
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import groundtone
-from groundtone.cli import ask_cmds, dashboard_cmd, project_cmds, work_cmds
+from groundtone.cli import ask_cmds, dashboard_cmd, forget_cmd, ingest_cmd, project_cmds, retrieval_cmds, work_cmds
 from groundtone.cli.show import note
 from groundtone.errors import ConfigError, GroundtoneError
 
@@ -65,9 +66,12 @@ _PANELS = {
     "Begin": (("init", project_cmds.init), ("doctor", project_cmds.doctor), ("demo", work_cmds.demo)),
     "Documents and answers": (
         ("index", work_cmds.index),
+        ("ingest", ingest_cmd.ingest),
         ("search", ask_cmds.search),
+        ("eval-search", retrieval_cmds.eval_search),
         ("ask", ask_cmds.ask),
         ("chat", ask_cmds.chat),
+        ("forget", forget_cmd.forget),
     ),
     "Voice and measurement": (
         ("tune", work_cmds.tune),
@@ -84,6 +88,9 @@ for _panel, _commands in _PANELS.items():
 
 def main() -> None:
     """The entry point of the `groundtone` script."""
+    # OpenMP reads this when torch or faiss load it: threads that wait sleep. Spinning ones take
+    # the cores from whatever else runs, and every query beside a busy process waits for them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="groundtone")
 
 

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from groundtone.refusal import REASONS
 from groundtone.types import Answer, Citation, Hit
 
+if TYPE_CHECKING:
+    from retrieval.search import Explained
+
 Progress = Callable[[str, int, int], None]
+_STAGES = ("lexical", "passage", "sentence", "dense", "fused", "penalty")
 
 
 def print_json(value: Any) -> None:
@@ -81,12 +86,33 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
+def print_hits(hits: Sequence[Hit], *, first: int = 1) -> None:
     """Ranked passages with their source, score and the rank that each stage gave them."""
-    for number, hit in enumerate(hits, 1):
+    for number, hit in enumerate(hits, first):
         ranks = ", ".join(f"{stage} {rank}" for stage, rank in hit.ranks.items())
         print(f"{number}. {place(hit)}   score {hit.score:.3f}{f' ({ranks})' if ranks else ''}")
         print(textwrap.indent(textwrap.shorten(hit.passage.text, 300, placeholder=" ..."), "   "))
+
+
+def print_explained(found: Sequence[Explained]) -> None:
+    """Each hit with the rank and score of every stage, its best sentence, and what was said of dates and copies."""
+    for number, item in enumerate(found, 1):
+        print_hits([item.hit], first=number)
+        rows = [
+            (stage, str(item.ranks.get(stage, "-")), f"{item.scores[stage]:.3f}" if stage in item.scores else "-")
+            for stage in dict.fromkeys([*_STAGES, *item.scores])
+        ]
+        print()
+        print_table(("   stage", "rank", "score"), [(f"   {stage}", rank, score) for stage, rank, score in rows])
+        if item.hit.best:
+            start, end = item.hit.best[0]
+            sentence = textwrap.shorten(item.hit.passage.text[start:end], 200, placeholder=" ...")
+            print(f'   best sentence: "{sentence}"')
+        for remark in item.notes:
+            print(f"   {remark}")
+        for copy in item.duplicates:
+            print(f"   left out: {copy.passage.source}, which {copy.why}")
+        print()
 
 
 def place(hit: Hit) -> str:
@@ -106,8 +132,7 @@ def print_evidence(answer: Answer) -> None:
     if answer.error:
         note(f"this answer failed: {answer.error}")
     if answer.refused:
-        found = "nothing good enough was found" if answer.refused_by == "retrieval" else "the model declined"
-        print(f"\nRefused: {found}.")
+        print(f"\nRefused: {REASONS.get(answer.refused_by, 'the model declined')}.")
     lines = [line for citation in answer.citations if (line := _source_line(answer, citation))]
     if lines:
         print("\nSources")

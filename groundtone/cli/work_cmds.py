@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,24 +13,110 @@ from groundtone.cli.show import next_step, note, print_json, print_table, progre
 from groundtone.errors import ProjectError
 from groundtone.project import Project
 
+if TYPE_CHECKING:
+    from groundtone.settings import Settings
+    from retrieval.update import IndexReport
 
-def index(project: ProjectOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+
+def index(
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare the bytes of every file, not only where size or times differ.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay and update whenever the documents change, until Ctrl-C.")
+    ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Then tune the encoder on these documents; kept if it finds more in others.")
+    ] = False,
+    generations: Annotated[
+        bool, typer.Option("--generations", help="List the states of the index that can be gone back to.")
+    ] = False,
+    rollback: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER", help="Go back to that generation, or to the `previous` one; nothing is read."),
+    ] = None,
+    project: ProjectOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Read the documents into the index; only what changed is read again."""
     from groundtone import pipeline
 
-    where, settings = open_project(project, overrides)
-    with progress_bars() as progress:
-        report = pipeline.index(where, settings, progress=progress)
-    if as_json:
-        print_json(report)
+    if generations or rollback is not None:
+        _go_back(find_project(project), rollback, as_json=as_json)
         return
+    where, settings = open_project(project, overrides)
+    if watch:
+        _watch(where, settings, as_json=as_json)
+        return
+    with progress_bars() as progress:
+        report = pipeline.index(where, settings, full=full, progress=progress)
+        adapted = pipeline.adapt(where, settings, progress=progress) if adapt else None
+    stale = pipeline.stale(where, settings, report)
+    if as_json:
+        print_json(asdict(report) | {"stale": asdict(stale)} | ({"adapted": asdict(adapted)} if adapted else {}))
+        return
+    _print_report(report)
+    for line in (*stale.lines(), *(adapted.lines() if adapted else ())):
+        print(line)
+    next_step('groundtone ask "..."', "ask the documents a question", project=project)
+
+
+def _print_report(report: IndexReport) -> None:
     print(
         f"{report.passages} passages; documents: {report.read} read, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.skipped)} skipped, {len(report.failed)} failed"
     )
+    if report.read:
+        print(f"generation {report.generation}: {report.embedded} passages embedded, {report.reused} known before")
+    for old, new in report.renamed:
+        note(f"  {old} is now {new}")
+    for group in report.duplicates:
+        note(f"  these say the same: {', '.join(group)}")
     for left_out in (*report.skipped, *report.failed):
         note(f"  {left_out.source}: {left_out.reason}")
-    next_step('groundtone ask "..."', "ask the documents a question", project=project)
+
+
+def _watch(where: Project, settings: Settings, *, as_json: bool) -> None:
+    """Updates until Ctrl-C, which ends it as planned: exit code 0."""
+    from groundtone import pipeline
+
+    def show(report: IndexReport) -> None:
+        stale = pipeline.stale(where, settings, report)
+        if as_json:
+            print_json(asdict(report) | {"stale": asdict(stale)})
+        else:
+            _print_report(report)
+            print("\n".join(stale.lines()), end="\n" if stale.lines() else "")
+        note("watching; Ctrl-C ends it")
+
+    def failed(error: Exception) -> None:
+        note(f"groundtone: {error}; watching goes on")
+
+    try:
+        pipeline.watch(where, settings, report=show, failed=failed)
+    except KeyboardInterrupt:
+        note("\nended; the index is as it was after its last update")
+
+
+def _go_back(where: Project, rollback: str | None, *, as_json: bool) -> None:
+    """List the generations, after going back to one if asked to."""
+    from groundtone import pipeline
+
+    if rollback is not None:
+        if rollback != "previous" and not rollback.isdecimal():
+            raise ProjectError(f"--rollback is {rollback!r}; give a number that --generations lists, or `previous`")
+        pipeline.roll_back(where, generation=None if rollback == "previous" else int(rollback))
+    kept = pipeline.generations(where)
+    if as_json:
+        print_json(kept)
+        return
+    rows = [[str(g.number), g.created[:19], str(g.documents), str(g.passages)] for g in kept]
+    print_table(["generation", "made (UTC)", "documents", "passages"], rows)
+    if rollback is not None:
+        next_step("groundtone index", "go forward again to what lies in the folder", project=None)
+    else:
+        next_step("groundtone index --rollback previous", "go back by one", project=None)
 
 
 def tune(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from eval.claims import check_claims
 from eval.style import Style, read_style
-from groundtone.assistant import Assistant, Check, Voice
+from groundtone.answer_spans import ReadingRetriever
+from groundtone.assistant import Assistant, Check, Mode, Voice
 from groundtone.errors import ProjectError
+from groundtone.joins.retrievers import BatchRetriever
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.load import load_generator
 from groundtone.project import Project
@@ -59,6 +61,22 @@ def model_id(settings: Settings) -> str:
     return str(folder) if folder.is_dir() else settings.model.id
 
 
+def with_reader(retriever: BatchRetriever, settings: Settings) -> BatchRetriever:
+    """The retriever with `assistant.reader` reading what it finds; as it is where nobody reads."""
+    named = settings.assistant.reader
+    if named is None:
+        return retriever
+    from groundtone.models.reader import BUNDLED, Reader, bundled_reader
+
+    folder = bundled_reader() if named == BUNDLED else adapter_folder_of(settings.path(named))
+    return ReadingRetriever(retriever, Reader.load(folder, device=settings.model.device))
+
+
+def adapter_folder_of(folder: Path) -> Path:
+    """The adapter in the folder of a tuning run, or the folder itself."""
+    return folder / "adapter" if (folder / "adapter").is_dir() else folder
+
+
 def style_of(settings: Settings) -> Style:
     """The house style; an empty one where the project has none."""
     path = settings.path(settings.eval.style)
@@ -86,11 +104,14 @@ def build_arm(
     if generator is None:
         raise ProjectError(f"arm {arm!r} needs a tuned model: run `groundtone tune` first")
     given = settings.assistant
+    mode: Mode = "closed-book" if where == "closed" else "grounded"
+    if mode == "grounded" and given.mode == "strict" and who != "extractive":
+        mode = "strict"
     return Assistant(
         arm,
         generator=generator,
         retriever=retriever if where == "rag" else None,
-        mode="closed-book" if where == "closed" else "grounded",
+        mode=mode,
         k=given.k,
         search_k=settings.search_k,
         context="passages" if who == "extractive" else given.context,
@@ -98,6 +119,17 @@ def build_arm(
         max_new_tokens=settings.model.max_new_tokens,
         batch_size=settings.model.batch_size,
         min_score=given.min_score,
-        voice=Voice(style.guide, style.examples) if who == "prompted" else None,
+        min_answer=given.min_answer,
+        voice=_voice(who, style),
         check=check,
     )
+
+
+def _voice(who: str, style: Style) -> Voice:
+    """What an arm knows of the voice: a tuned model has it, a prompted one is told, the others know nothing."""
+    if who not in ("tuned", "prompted"):
+        return Voice()
+    opening, closing = next(iter(style.opens_with), ""), next(iter(style.closes_with), "")
+    if who == "tuned":
+        return Voice(opening=opening, closing=closing)
+    return Voice(style.guide, style.examples, opening=opening, closing=closing)

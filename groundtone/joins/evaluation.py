@@ -18,13 +18,13 @@ from eval.summary import summarise
 from groundtone.assistant import Voice
 from groundtone.errors import DataError
 from groundtone.files import now_iso, write_atomic
-from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of
+from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of, with_reader
 from groundtone.joins.given import GivenContext
 from groundtone.joins.retrievers import Edit, Edited, Remembering, edited
 from groundtone.project import Project
 from groundtone.settings import Settings
 from groundtone.types import Answer, Answerer, EvalRecord, Generator, Hit, Passage, Question, VoicePair
-from retrieval.index import Index
+from retrieval.interface import SearchableIndex
 from tuning.pairs import read_pairs
 
 Progress = Callable[[str, int, int], None]
@@ -47,7 +47,7 @@ def evaluate_arms(
     project: Project,
     settings: Settings,
     *,
-    index: Index,
+    index: SearchableIndex,
     tuned: str | None,
     run_id: str,
     out_dir: Path,
@@ -130,14 +130,15 @@ class _AsEdited:
 
 
 def _ask_questions(
-    settings: Settings, material: Material, models: Models, *, index: Index, out_dir: Path, progress: Progress
+    settings: Settings, material: Material, models: Models, *, index: SearchableIndex, out_dir: Path, progress: Progress
 ) -> list[EvalRecord]:
     if not material.questions:
         return []
-    retriever = Remembering(index)
-    retriever.warm([q.text for q in material.questions], k=settings.search_k)
+    found = Remembering(index)
+    found.warm([q.text for q in material.questions], k=settings.search_k)
     by_text = {q.text: material.edits[q.id] for q in material.questions if q.id in material.edits}
-    over_edits = Edited(retriever, by_text)
+    retriever = Remembering(with_reader(found, settings))
+    over_edits = Remembering(with_reader(Edited(found, by_text), settings))
     arms: dict[str, Answerer] = {}
     for name in available_arms(models, material.style):
         plain, changed = (
@@ -169,7 +170,7 @@ def available_arms(models: Models, style: Style) -> list[str]:
 
 
 def _evidence(
-    question: Question, index: Index, retriever: Remembering, edits: Mapping[str, Edit], *, k: int
+    question: Question, index: SearchableIndex, retriever: Remembering, edits: Mapping[str, Edit], *, k: int
 ) -> list[Passage]:
     """What a claim may rest on, whatever the arm was shown: hits and gold passages, as they read after an edit."""
     hits = list(retriever.search(question.text, k=k))

@@ -39,6 +39,10 @@ class Remembering:
             self._hits[key] = self._inner.search(query, k=k, groups=groups)
         return self._hits[key]
 
+    def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
+        """`search` for each query, in order."""
+        return [self.search(query, k=k, groups=groups) for query in queries]
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -64,6 +68,10 @@ class Edited:
         hits = self._inner.search(query, k=k, groups=groups)
         edit = self._edits.get(query)
         return [edited(hit, edit) for hit in hits] if edit else hits
+
+    def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
+        """`search` for each query, in order."""
+        return [self.search(query, k=k, groups=groups) for query in queries]
 
 
 def edited(hit: Hit, edit: Edit) -> Hit:

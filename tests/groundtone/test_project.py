@@ -257,6 +257,7 @@ def test_secrets_are_masked_and_counts_are_not(tmp_path: Path) -> None:
         "token": "t",
         "nested": {"db-password": 5, "keys": ["a", "b"], "credentials": {"user": "u"}, "monkey": "m", "tokenizer": "x"},
         "base_url": "https://me:pw@host/v1",
+        "store": "host=db password=pw user=me",
         "empty_secret": "",
     }
     expected = {
@@ -272,6 +273,7 @@ def test_secrets_are_masked_and_counts_are_not(tmp_path: Path) -> None:
             "tokenizer": "x",
         },
         "base_url": f"https://{MASK}@host/v1",
+        "store": f"host=db password={MASK} user=me",
         "empty_secret": "",
     }
     assert mask_secrets(config) == expected

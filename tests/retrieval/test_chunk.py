@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +147,69 @@ def test_an_overlong_sentence_is_cut_at_white_space() -> None:
     made = _chunks(text, encoder)
     assert len(made) > 1
     assert " ".join(c.passage.text for c in made) == text
+
+
+_unspaced = st.one_of(
+    st.text(alphabet="北京市民可以在工作日申请退休金，、。", max_size=400),
+    st.text(alphabet="กขคงจฉชซทธนบปผพฟมยรลวสหอ่้๊็ิีึืุู", max_size=400),
+    st.text(alphabet="नमस्तेकिताबें", max_size=300),
+    st.lists(st.sampled_from(["👩‍👩‍👧", "🇩🇪", "é", "a"]), max_size=200).map("".join),
+    st.tuples(
+        st.sampled_from(["x", "ab1", "=", "/+", "-", "_", "あ", "ก", "\u0301", "\u200d", ".", "!"]),
+        st.integers(1, 3000),
+    ).map(lambda t: t[0] * t[1]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_unspaced, min_size=1, max_size=4).map("\n\n".join), st.sampled_from([32, 180]))
+def test_scripts_without_spaces_and_endless_words_keep_every_bound(text: str, tokens: int) -> None:
+    encoder = HashingEncoder()
+    made = _chunks(text, encoder, tokens=tokens)
+    _check(text, made, encoder, tokens)
+    assert all(len(c.passage.text) <= 16 * tokens for c in made)
+
+
+def test_the_same_holds_in_the_real_tokenizer_for_scripts_without_spaces(minilm: Encoder) -> None:
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(_unspaced, min_size=1, max_size=3).map("\n\n".join))
+    def holds(text: str) -> None:
+        made = _chunks(text, minilm, tokens=64)
+        _check(text, made, minilm, 64)
+        assert all(len(c.passage.text) <= 16 * 64 for c in made)
+
+    holds()
+
+
+@pytest.mark.parametrize("line", ["x" * 100_000, "データ" * 33_333])
+def test_a_line_of_100_kb_is_cut_into_passages_that_the_encoder_reads_whole(minilm: Encoder, line: str) -> None:
+    _check_long(line, minilm)
+
+
+@pytest.mark.parametrize("line", ["QUJD+/9" * 14_285, "a.b" * 33_333, "wort, " * 16_666, "=" * 100_000, "ก" * 100_000])
+def test_any_line_of_100_kb_is_cut(line: str) -> None:
+    _check_long(line, HashingEncoder())
+
+
+def _check_long(line: str, encoder: Encoder) -> None:
+    text = f"# Title\n\n{line}\n\nAfter it."
+    made = _chunks(text, encoder, tokens=180)
+    assert len(made) > 30 or not line[0].isalnum(), "a line without words is no sentence"
+    _check(text, made, encoder, 180)
+    assert max(len(c.passage.text) for c in made) <= 16 * 180
+    assert made[-1].passage.text.endswith("After it.")
+
+
+def test_a_cut_never_parts_a_character_from_its_marks() -> None:
+    text = "ก้ำ" * 400 + "\n\n" + "e\u0301" * 600
+    for made in _chunks(text):
+        assert unicodedata.category(made.passage.text[0]) not in ("Mn", "Mc")
+
+
+def test_a_long_sentence_without_spaces_is_cut_at_a_pause() -> None:
+    made = _chunks("北京市民可以在工作日申请退休金，" * 40 + "完")
+    assert len(made) > 2
+    assert all(c.passage.text.endswith("，") for c in made[:-1])
 
 
 def test_a_passage_stands_on_one_page() -> None:

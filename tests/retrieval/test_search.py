@@ -14,7 +14,8 @@ from groundtone.text import STOP_WORDS, words
 from groundtone.types import Document
 from retrieval.chunk import embedded_text
 from retrieval.index import Index
-from retrieval.search import convex, fold_quote, match_expression
+from retrieval.lexical import match_expression
+from retrieval.search import convex, fold_quote
 from retrieval.versions import outdated
 from tests.retrieval.hashing_encoder import HashingEncoder
 
@@ -98,10 +99,13 @@ def test_ranking_equals_an_independent_one(index: Index, encoder: HashingEncoder
 
 
 def test_fusion_by_hand() -> None:
-    assert convex({1: 5.0}, {1: 0.2, 2: 0.8}, 0.4) == pytest.approx({1: 0.08 + 0.48, 2: 0.32})
-    assert convex({}, {1: -0.2, 2: 0.8}, 0.4) == pytest.approx({1: 0.0, 2: 0.32})
-    assert convex({1: 3.0, 2: 1.5}, {1: 0.9, 2: 0.9}, 0.0) == pytest.approx({1: 0.9, 2: 0.45})
-    assert convex({}, {}, 0.5) == {}
+    def fused(lexical: list[float], dense: list[float], weight: float) -> list[float]:
+        return convex(np.array(lexical, np.float32), np.array(dense, np.float32), weight).tolist()
+
+    assert fused([5.0, 0.0], [0.2, 0.8], 0.4) == pytest.approx([0.08 + 0.48, 0.32])
+    assert fused([0.0, 0.0], [-0.2, 0.8], 0.4) == pytest.approx([0.0, 0.32])
+    assert fused([3.0, 1.5], [0.9, 0.9], 0.0) == pytest.approx([0.9, 0.45])
+    assert fused([], [], 0.5) == []
 
 
 def test_stop_words_are_dropped_unless_there_are_no_others() -> None:

@@ -1,0 +1,170 @@
+"""What makes staged documents visible, takes a generation back, lets old ones go, and removes a document for good.
+
+Each function is called inside one write transaction of `store.Store`, which commits it whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from groundtone.errors import ProjectError
+from groundtone.files import now_iso
+from retrieval.lexical import index_text
+from retrieval.schema import CURRENT
+
+_BATCH = 500  # SQLite's bound variables are limited (999 in older builds)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state of the index that readers see or saw: when it was made (ISO, UTC), and how much it holds."""
+
+    number: int
+    created: str
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge took away, over all generations and staged work."""
+
+    source: str
+    versions: int
+    passages: int
+    vectors: int
+
+
+def generations(db: sqlite3.Connection) -> list[Generation]:
+    """The generations that are kept, newest first; the first one is current."""
+    rows = db.execute("SELECT number, created, documents, passages FROM generations ORDER BY number DESC")
+    return [Generation(*row) for row in rows]
+
+
+def publish(db: sqlite3.Connection, *, gone: Sequence[str]) -> bool:
+    """Make what is staged, and the going of `gone`, a new generation. False: there was nothing to do."""
+    staged = _rows(db, "SELECT row FROM documents WHERE added IS NULL")
+    replaced = _rows(
+        db,
+        f"SELECT d.row FROM documents d WHERE {CURRENT} "
+        "AND d.source IN (SELECT source FROM documents WHERE added IS NULL)",
+    )
+    for some in _batches(gone):
+        replaced |= _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT} AND d.source IN ({_marks(some)})", some)
+    if not staged and not replaced:
+        return False
+    _hide(db, replaced)
+    _show(db, staged)
+    number = db.execute("INSERT INTO generations(created, documents, passages) VALUES(?, 0, 0)", (now_iso(),)).lastrowid
+    assert number is not None
+    _mark(db, replaced, "removed", number)
+    _mark(db, staged, "added", number)
+    _count(db)
+    _changed(db)
+    return True
+
+
+def roll_back(db: sqlite3.Connection, number: int | None) -> int:
+    """Make an earlier generation current (None: the one before), later ones go; returns its number.
+
+    What they had added becomes staged work, so that the next update finds it done. Raises ProjectError for a number
+    that is not kept.
+    """
+    kept = [g.number for g in generations(db)]
+    earlier = kept[1:]
+    if number is None and not earlier:
+        raise ProjectError(f"there is no earlier generation of the index; kept: {kept or 'none'}")
+    number = earlier[0] if number is None else number
+    if number not in earlier:
+        raise ProjectError(f"generation {number} cannot be gone back to; choose one of {earlier or 'none'}")
+    before = _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT}")
+    after = _rows(
+        db, "SELECT row FROM documents WHERE added <= ? AND (removed IS NULL OR removed > ?)", (number, number)
+    )
+    _hide(db, before - after)
+    _show(db, after - before)
+    drop(db, _rows(db, "SELECT row FROM documents WHERE added IS NULL"))
+    later = "SELECT max(row) FROM documents WHERE added > ? GROUP BY source"
+    drop(db, _rows(db, f"SELECT row FROM documents WHERE added > ? AND row NOT IN ({later})", (number, number)))
+    db.execute("UPDATE documents SET added = NULL, removed = NULL WHERE added > ?", (number,))
+    db.execute("UPDATE documents SET removed = NULL WHERE removed > ?", (number,))
+    db.execute("DELETE FROM generations WHERE number > ?", (number,))
+    _changed(db)
+    return number
+
+
+def prune(db: sqlite3.Connection, *, keep: int) -> None:
+    """Let all generations but the newest `keep` go, with what only they held."""
+    row = db.execute("SELECT number FROM generations ORDER BY number DESC LIMIT 1 OFFSET ?", (keep - 1,)).fetchone()
+    if row is None:
+        return
+    db.execute("DELETE FROM generations WHERE number < ?", row)
+    drop(db, _rows(db, "SELECT row FROM documents WHERE removed <= ?", row))
+
+
+def purge(db: sqlite3.Connection, source: str) -> Purged:
+    """Remove every version of a source from every table; generations that held it count anew."""
+    versions = _rows(db, "SELECT row FROM documents WHERE source = ?", (source,))
+    passages, vector_bytes, dim = db.execute(
+        "SELECT count(*), coalesce(sum(length(p.vectors)), 0), (SELECT value FROM meta WHERE key = 'dim') "
+        "FROM passages p JOIN documents d ON d.row = p.doc WHERE d.source = ?",
+        (source,),
+    ).fetchone()
+    _hide(db, _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT} AND d.source = ?", (source,)))
+    drop(db, versions)
+    db.execute("INSERT INTO words(words) VALUES('optimize')")  # FTS5 keeps deleted words until its segments are merged
+    _count(db)
+    _changed(db)
+    return Purged(source, len(versions), passages, vector_bytes // (2 * int(dim)))
+
+
+def drop(db: sqlite3.Connection, rows: Iterable[int]) -> None:
+    """Delete document rows that are not visible, with their passages."""
+    values = [(row,) for row in rows]
+    db.executemany("DELETE FROM passages WHERE doc = ?", values)
+    db.executemany("DELETE FROM documents WHERE row = ?", values)
+
+
+def _hide(db: sqlite3.Connection, rows: Iterable[int]) -> None:
+    for row in rows:
+        db.execute("DELETE FROM words WHERE rowid IN (SELECT rowid FROM passages WHERE doc = ?)", (row,))
+
+
+def _show(db: sqlite3.Connection, rows: Iterable[int]) -> None:
+    for row in sorted(rows):
+        text = db.execute("SELECT text FROM documents WHERE row = ?", (row,)).fetchone()[0]
+        found = db.execute("SELECT rowid, heading, start, end FROM passages WHERE doc = ? ORDER BY start", (row,))
+        db.executemany(
+            "INSERT INTO words(rowid, heading, text) VALUES(?, ?, ?)",
+            [(at, index_text(heading), index_text(text[start:end])) for at, heading, start, end in found.fetchall()],
+        )
+
+
+def _mark(db: sqlite3.Connection, rows: Iterable[int], column: str, number: int) -> None:
+    db.executemany(f"UPDATE documents SET {column} = ? WHERE row = ?", [(number, row) for row in rows])
+
+
+def _count(db: sqlite3.Connection) -> None:
+    held = "FROM documents d WHERE d.added <= number AND (d.removed IS NULL OR d.removed > number)"
+    db.execute(
+        f"UPDATE generations SET documents = (SELECT count(*) {held}), "
+        f"passages = (SELECT coalesce(sum(d.passages), 0) {held})"
+    )
+
+
+def _changed(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'changes'")
+
+
+def _rows(db: sqlite3.Connection, query: str, values: Sequence[object] = ()) -> set[int]:
+    return {row for (row,) in db.execute(query, tuple(values))}
+
+
+def _batches(names: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (names[at : at + _BATCH] for at in range(0, len(names), _BATCH))
+
+
+def _marks(some: Sequence[str]) -> str:
+    return ",".join("?" * len(some))

@@ -1,0 +1,222 @@
+"""Tuning of a sentence encoder on questions and the passages that answer them.
+
+Multiple negatives ranking (Henderson et al. 2017, arXiv:1705.00652): each question is told its passage from the other
+passages of its batch and from hard negatives of its own. Only low-rank updates are trained where the model has linear
+layers to put them on, because a full tuning forgets more of what the encoder knew; they are merged into the weights
+that are saved, so that the result is an encoder like any other: a folder of safetensors and JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from groundtone.errors import DataError, ModelError
+from groundtone.models.device import pick_device
+from groundtone.models.quiet import quiet
+
+__all__ = ["EncoderExample", "EncoderTraining", "Method", "train_encoder"]
+
+Method = Literal["auto", "lora", "full"]
+_RANK = 16
+_RATES = {"lora": 3e-4, "full": 2e-5}
+_WARMUP = 0.1
+_TIMED_STEPS = 3  # after so many the rest can be estimated
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderExample:
+    """A question, the passage that answers it, and passages that look like it and do not; as they are embedded."""
+
+    question: str
+    passage: str
+    negatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTraining:
+    """What a training did: `trained` of `parameters` numbers were changed; `first_loss` and `last_loss` per step."""
+
+    method: Literal["lora", "full"]
+    steps: int
+    rows: int
+    seconds: float
+    trained: int
+    parameters: int
+    first_loss: float
+    last_loss: float
+
+
+def train_encoder(
+    examples: Sequence[EncoderExample],
+    *,
+    base: str | Path,
+    out_dir: Path,
+    method: Method = "auto",
+    epochs: int = 1,
+    batch_size: int = 16,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> EncoderTraining:
+    """Tune `base` (a folder or a Hugging Face id) and save it under `out_dir`, whole or not at all.
+
+    All examples have the same number of negatives. `on_step(step, steps, seconds left)` is called once the time can be
+    estimated. `learning_rate` None takes the method's own. Raises DataError for fewer than two examples, ModelError for
+    an encoder that cannot be loaded, or tuned by the method asked for.
+    """
+    if len(examples) < 2:
+        raise DataError(f"{len(examples)} questions to tune an encoder on: two or more are needed, hundreds are useful")
+    where = pick_device(device)
+    begun = time.monotonic()
+    with quiet(), tempfile.TemporaryDirectory(prefix="groundtone-encoder-") as scratch:
+        model = _load(base, str(where))
+        used = _prepare(model, method)
+        parameters = list(model.parameters())
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        losses, steps = _run(
+            model,
+            examples,
+            scratch=scratch,
+            epochs=epochs,
+            batch_size=min(batch_size, len(examples)),
+            learning_rate=learning_rate or _RATES[used],
+            seed=seed,
+            cpu=where.type == "cpu",
+            on_step=on_step,
+        )
+        _save(model, out_dir, merge=used == "lora")
+    total = sum(p.numel() for p in parameters) - (trained if used == "lora" else 0)
+    return EncoderTraining(
+        used, steps, len(examples), round(time.monotonic() - begun, 3), trained, total, losses[0], losses[-1]
+    )
+
+
+def _load(base: str | Path, device: str) -> Any:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        # float32: updates of a few thousandths are lost in bfloat16 weights
+        return SentenceTransformer(
+            str(base), device=device, model_kwargs={"dtype": torch.float32}, trust_remote_code=False
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"encoder {str(base)!r} cannot be loaded for tuning ({str(error).splitlines()[0]})") from error
+
+
+def _prepare(model: Any, method: Method) -> Literal["lora", "full"]:
+    """Put low-rank updates on the transformer's linear layers, or leave all weights to be trained."""
+    if method == "full":
+        return "full"
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    settings = LoraConfig(
+        r=_RANK, lora_alpha=2 * _RANK, target_modules="all-linear", task_type=TaskType.FEATURE_EXTRACTION
+    )
+    try:
+        model[0].model = get_peft_model(model[0].model, settings)
+    except (AttributeError, ValueError) as error:  # no transformer in front, or no linear layers in it
+        if method == "lora":
+            raise ModelError(f"this encoder takes no LoRA ({error}): use method full") from error
+        return "full"
+    return "lora"
+
+
+def _run(
+    model: Any,
+    examples: Sequence[EncoderExample],
+    *,
+    scratch: str,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    cpu: bool,
+    on_step: Callable[[int, int, float], None] | None,
+) -> tuple[list[float], int]:
+    """The training loop; returns the loss at each step, and their number."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.base.sampler import BatchSamplers
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    count = len(examples[0].negatives)
+    columns = {"anchor": [e.question for e in examples], "positive": [e.passage for e in examples]}
+    columns |= {f"negative_{at}": [e.negatives[at] for e in examples] for at in range(count)}
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=scratch,
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=_WARMUP,
+        lr_scheduler_type="linear",
+        batch_sampler=BatchSamplers.NO_DUPLICATES,  # a passage that stands twice in a batch is no negative of itself
+        seed=seed,
+        data_seed=seed,
+        use_cpu=cpu,
+        logging_steps=1,
+        logging_strategy="steps",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(columns),
+        loss=MultipleNegativesRankingLoss(model),
+        callbacks=[_listener(on_step)],
+    )
+    trainer.remove_callback(_printer())
+    trainer.train()
+    losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
+    return losses, int(trainer.state.global_step)
+
+
+def _listener(on_step: Callable[[int, int, float], None] | None) -> Any:
+    from transformers import TrainerCallback
+
+    class Listener(TrainerCallback):  # type: ignore[misc]
+        """Tells how far the training is and how long it will take."""
+
+        def __init__(self) -> None:
+            self.begun = time.monotonic()
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            """The clock starts with the first step, not with loading."""
+            self.begun = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            """Seconds per step so far, times the steps left."""
+            done, steps = int(state.global_step), int(state.max_steps)
+            if on_step and done >= min(_TIMED_STEPS, steps):
+                on_step(done, steps, (time.monotonic() - self.begun) / done * (steps - done))
+
+    return Listener()
+
+
+def _printer() -> Any:
+    from transformers import PrinterCallback
+
+    return PrinterCallback
+
+
+def _save(model: Any, out_dir: Path, *, merge: bool) -> None:
+    """The encoder with its updates merged in, moved to its place when it is whole."""
+    if merge:
+        model[0].model = model[0].model.merge_and_unload()
+    fresh = out_dir.with_name(f".{out_dir.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    model.save(str(fresh), safe_serialization=True, create_model_card=False)
+    shutil.rmtree(out_dir, ignore_errors=True)
+    os.replace(fresh, out_dir)
