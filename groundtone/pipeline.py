@@ -6,26 +6,29 @@ Each works on a project folder and its settings, writes a run with its manifest,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.estimates import from_json
 from groundtone.assistant import Assistant
-from groundtone.errors import IntegrityError, ProjectError
+from groundtone.errors import DataError, IntegrityError, ProjectError
 from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
+from groundtone.joins.strength import STRENGTHS, bake_run, sweep
+from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
+from groundtone.joins.voice_data import read_voice, report_on
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
-from tuning.pairs import read_pairs
 
 Progress = Callable[[str, int, int], None]
 
 __all__ = [
     "adapt",
     "assistant",
+    "bake",
     "demo",
     "evaluate",
     "gate",
@@ -35,16 +38,28 @@ __all__ = [
     "promote",
     "roll_back",
     "stale",
+    "strength",
     "tune",
     "watch",
 ]
 
 
-def tune(project: Project, settings: Settings, *, resume: str | None = None, progress: Progress = silent) -> Run:
-    """Tune by `tuning.method`; a stopped run goes on from its last checkpoint when named in `resume`."""
+def tune(
+    project: Project,
+    settings: Settings,
+    *,
+    resume: str | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] = str,
+) -> Run:
+    """Tune by `tuning.method`; a stopped run goes on from its last checkpoint when named in `resume`.
+
+    `say` gets the line of what the rows would teach, before the training begins. Raises DataError where
+    `tuning.facts` refuses the rows.
+    """
     if settings.tuning.method == "span":
         return _tune_reader(project, settings, resume=resume, progress=progress)
-    return _tune_voice(project, settings, resume=resume, progress=progress)
+    return _tune_voice(project, settings, resume=resume, progress=progress, say=say)
 
 
 def _tune_reader(project: Project, settings: Settings, *, resume: str | None, progress: Progress) -> Run:
@@ -54,6 +69,8 @@ def _tune_reader(project: Project, settings: Settings, *, resume: str | None, pr
 
     given = settings.tuning
     data = settings.path(given.data)
+    if isinstance(given.heldout, float):
+        raise DataError(f"tuning.heldout is {given.heldout}: a reader's held-out rows come from a file, name one")
     inputs = {str(given.data): sha256_file(data)}
     run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
     with run:
@@ -87,20 +104,29 @@ def _tune_reader(project: Project, settings: Settings, *, resume: str | None, pr
     return run
 
 
-def _tune_voice(project: Project, settings: Settings, *, resume: str | None, progress: Progress) -> Run:
-    """LoRA on pairs of prompt and reply."""
+def _tune_voice(
+    project: Project, settings: Settings, *, resume: str | None, progress: Progress, say: Callable[[str], None]
+) -> Run:
+    """LoRA on pairs of prompt and reply, after the check of what facts they would teach."""
+    from groundtone.joins.facts import prepare
     from tuning.sft import train
 
     given = settings.tuning
-    data = settings.path(given.data)
-    pairs = read_pairs(data)
-    heldout = read_pairs(settings.path(given.heldout)) if given.heldout else ()
-    replay = read_pairs(settings.path(given.replay_data), default_source="replay") if given.replay_data else ()
-    inputs = {str(given.data): sha256_file(data)}
+    data = read_voice(settings)
+    rows = prepare(project, settings, data.pairs)
+    for line in (*data.notes, rows.summary):
+        say(line)
+    report = report_on(settings, data)
+    inputs = data.inputs
     run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
     with run:
+        run.note(**rows.notes, **({"sources": data.sources} if data.sources else {}))
+        report.write(run.path)
+        for finding in report.told():
+            say(finding)
+        report.refuse()
         result = train(
-            pairs,
+            rows.pairs,
             base=model_id(settings),
             out_dir=run.path,
             rank=given.lora.rank,
@@ -113,8 +139,8 @@ def _tune_voice(project: Project, settings: Settings, *, resume: str | None, pro
             warmup=given.warmup,
             batch_size=given.batch_size,
             accumulate=given.accumulate,
-            heldout=heldout,
-            replay=replay,
+            heldout=data.heldout,
+            replay=data.replay,
             replay_share=given.replay,
             max_length=given.max_length,
             over_length=given.over_length,
@@ -138,6 +164,37 @@ def _tune_voice(project: Project, settings: Settings, *, resume: str | None, pro
     return run
 
 
+def strength(
+    project: Project,
+    settings: Settings,
+    *,
+    run: str | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> tuple[StrengthCurve, Choice]:
+    """Measure a tuning run's adapter at several strengths and choose one; strength.json in the run's folder.
+
+    `run` is by default the newest on the configured model that was trained, not baked. A stopped sweep goes on.
+    """
+    margins = settings.eval.margins.model_dump()
+    tuned = run or newest_tuned(project, settings, trained=True)
+    if tuned is None:
+        raise ProjectError("there is no adapter to dial: run `groundtone tune` first")
+    curve = sweep(project, settings, run=tuned, strengths=strengths, limit=limit, progress=progress)
+    choice = choose(curve, margins)
+    write_curve(project.run_path(tuned), curve, choice, margins)
+    return curve, choice
+
+
+def bake(project: Project, settings: Settings, *, run: str, strength: float, choice: Choice | None = None) -> Run:
+    """The adapter of `run` at `strength` as a tuning run of its own, proved by replay; `evaluate` takes it next.
+
+    Where the strength was chosen by measuring (`choice`), `evaluate` reports on the half that had no part in it.
+    """
+    return bake_run(project, settings, run=run, strength=strength, choice=choice)
+
+
 def evaluate(
     project: Project,
     settings: Settings,
@@ -151,7 +208,7 @@ def evaluate(
     `tuned` is the tuning run to measure (default: the newest that is done; the base alone where none is). `limit`
     takes the first items of each kind.
     """
-    tuned = tuned or _newest_tuned(project, settings)
+    tuned = tuned or newest_tuned(project, settings)
     with open_index(project, settings) as opened:
         parents = {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {})
         inputs = {name: sha256_file(path) for name, path in _question_files(settings)}
@@ -189,7 +246,7 @@ def promote(project: Project, *, run: str) -> None:
 def assistant(project: Project, settings: Settings, *, arm: str = "champion", check: bool = True) -> Assistant:
     """An assistant to talk to. "champion" is the promoted voice, or the untuned base where none was promoted."""
     champion = project.champion()
-    tuned = champion if arm == "champion" else _newest_tuned(project, settings) if arm.startswith("tuned/") else None
+    tuned = champion if arm == "champion" else newest_tuned(project, settings) if arm.startswith("tuned/") else None
     if arm == "champion":
         arm = "tuned/rag" if champion else "base/rag"
         arm = arm.replace("/rag", "/closed") if settings.assistant.mode == "closed-book" else arm
@@ -222,10 +279,15 @@ def _start(project: Project, settings: Settings, kind: str, **known: Any) -> Run
     return project.start_run(kind, config=settings.given, resolved=settings.resolved, device=device, **known)
 
 
-def _newest_tuned(project: Project, settings: Settings) -> str | None:
-    """The newest tuning run that is done and was made on the configured model; None where there is none."""
+def newest_tuned(project: Project, settings: Settings, *, trained: bool = False) -> str | None:
+    """The newest tuning run that is done and was made on the configured model; None where there is none.
+
+    `trained` leaves out the runs that were baked or combined from others.
+    """
     for manifest in project.runs("tune"):
-        if manifest.status == "done" and manifest.resolved.get("model", {}).get("id") == settings.model.id:
+        fits = manifest.status == "done" and manifest.resolved.get("model", {}).get("id") == settings.model.id
+        made = trained and ("baked_from" in manifest.notes or "combined_from" in manifest.notes)
+        if fits and not made:
             return manifest.id
     return None
 

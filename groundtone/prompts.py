@@ -46,8 +46,8 @@ def closed_book(
 def of_pair(pair: VoicePair) -> Prompt:
     """The prompt that a voice pair is a reply to: the very one that serving would build for it."""
     if pair.context:
-        return grounded(pair.prompt, context_snippets(pair.context))
-    return closed_book(pair.prompt)
+        return grounded(pair.prompt, context_snippets(pair.context), history=pair.history)
+    return closed_book(pair.prompt, history=pair.history)
 
 
 def context_snippets(context: Sequence[str]) -> tuple[Snippet, ...]:

@@ -198,6 +198,7 @@ class VoicePair:
     """A prompt and the reply in the house voice. Split by `source`, never by row.
 
     `context` holds the passages that the reply may use, in the order shown to the model: the reply's [1] is the first.
+    `history` are the turns before the prompt; the loss is taken on `reply` alone.
     """
 
     prompt: str
@@ -205,6 +206,7 @@ class VoicePair:
     source: str
     context: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

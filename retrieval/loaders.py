@@ -27,7 +27,7 @@ from retrieval.formats.extract import Extract
 from retrieval.meta import describe
 from retrieval.wraps import unwrap
 
-LOADERS_VERSION = 2  # raise it when the same bytes give another text: indexes then read every file again
+LOADERS_VERSION = 3  # raise it when the same bytes give another text: indexes then read every file again
 MAX_FILE_MB = 50
 _MAX_REASON_CHARS = 300
 _MAX_ATTACHMENTS, _MAX_DEPTH = 50, 3  # of one mail; of mails inside mails

@@ -35,6 +35,7 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\
 _MARKDOWN_TITLE = re.compile(r"^#[ \t]+(?P<atx>.+?)[ \t]*#*[ \t]*$|^(?P<setext>[^\n#>|\-*].*)\n=+[ \t]*$", re.MULTILINE)
 _DATE_KEYS = ("effective", "effective_date", "effective_from", "valid_from", "date", "last_updated", "updated")
 _TITLE_CHARS = 120
+_OURS = frozenset((*_DATE_KEYS, "title", "groups", "pages", "encoding", "left_out", "from", "source"))
 
 
 def front_matter_end(text: str) -> int:
@@ -46,13 +47,15 @@ def front_matter_end(text: str) -> int:
 def describe(text: str, name: str, *, title: str = "", published: str = "") -> dict[str, Any]:
     """Title, effective date and groups, from the front matter, the file's own properties, then the text.
 
+    Whatever else the front matter says in words, numbers or lists of them is kept under its own key.
+
     `name` is the file's stem, the title of last resort. Raises DocumentError where the front matter limits the
     readers in a way that cannot be understood: such a document must not become public by accident.
     """
     front = _front_matter(text)
     body = text[front_matter_end(text) :]
     found = str(front.get("title") or "").strip() or title.strip() or _title_in(body) or name_as_title(name)
-    meta: dict[str, Any] = {"title": " ".join(found.split())[:_TITLE_CHARS]}
+    meta = _further(front) | {"title": " ".join(found.split())[:_TITLE_CHARS]}
     effective = next((d for d in (_as_date(front.get(key)) for key in _DATE_KEYS) if d), "")
     effective = effective or effective_date(body) or _as_date(published)
     if effective:
@@ -60,6 +63,20 @@ def describe(text: str, name: str, *, title: str = "", published: str = "") -> d
     if "groups" in front:
         meta["groups"] = _groups(front["groups"])
     return meta
+
+
+def _further(front: dict[str, Any]) -> dict[str, Any]:
+    """What else the front matter says, as texts and lists of texts: searches can be limited by it."""
+    scalar = (str, int, float, bool, date)
+    kept: dict[str, Any] = {}
+    for key, value in front.items():
+        if key in _OURS or value in ("", None):
+            continue
+        if isinstance(value, scalar):
+            kept[key] = str(value)
+        elif isinstance(value, list) and value and all(isinstance(item, scalar) for item in value):
+            kept[key] = [str(item) for item in value]
+    return kept
 
 
 def _front_matter(text: str) -> dict[str, Any]:

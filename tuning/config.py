@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tuning.findings import CheckName, Level
 
 
 class LoraSettings(BaseModel):
@@ -21,6 +23,21 @@ class LoraSettings(BaseModel):
     )
 
 
+class ColumnSettings(BaseModel):
+    """Which column of the data holds what; what is not named is guessed, and the guess is printed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str | list[str] | None = Field(None, description="The prompt; several columns are joined by blank lines.")
+    reply: str | None = Field(None, description="The reply in the house voice.")
+    context: str | None = Field(None, description="The passages that the reply may use: a list, or one text.")
+    source: str | None = Field(None, description="What a row comes from; held-out rows are split off by it.")
+    tags: str | None = Field(None, description="Labels of a row, counted in the data report.")
+    messages: str | None = Field(None, description="A conversation; the loss is taken on its last reply.")
+    chosen: str | None = Field(None, description="The preferred reply of a preference row.")
+    rejected: str | None = Field(None, description="The other reply of a preference row.")
+
+
 class TuningConfig(BaseModel):
     """How the voice is tuned."""
 
@@ -31,8 +48,31 @@ class TuningConfig(BaseModel):
         description="`sft`: supervised tuning on pairs of prompt and reply. `span`: an encoder becomes a reader that "
         "points at the answer in a passage, or at none.",
     )
-    data: str = Field("data/voice/train.jsonl", description="Voice pairs to train on, JSON lines.")
-    heldout: str | None = Field(None, description="Voice pairs for the evaluation loss; none of them is trained on.")
+    data: str = Field(
+        "data/voice/train.jsonl",
+        description="Voice pairs to train on: JSON lines, CSV, Parquet, a dataset's folder, or hf:org/name@split.",
+    )
+    columns: ColumnSettings = Field(default_factory=lambda: ColumnSettings(), description="Which column holds what.")
+    heldout: Annotated[float, Field(gt=0.0, lt=1.0)] | str | None = Field(
+        None,
+        description="Voice pairs for the evaluation loss, none of them trained on: a file, or a share of the data such "
+        "as 0.2, split off by source.",
+    )
+    data_checks: Literal["refuse", "report"] = Field(
+        "refuse", description="Whether findings of the data report may stop the training, or are only written down."
+    )
+    check_levels: dict[CheckName, Level] = Field(
+        default_factory=dict, description="Levels of single checks: refuse, report or off."
+    )
+    facts: Literal["report", "refuse", "mask", "randomise", "off"] = Field(
+        "report",
+        description="What to do with values in replies that the row's own passages do not hold, and which tuning would "
+        "memorise: `report` says so, `refuse` stops, `mask` leaves their sentences out, `randomise` does so and "
+        "exchanges the values that passages and reply share.",
+    )
+    facts_share: float = Field(
+        0.02, ge=0.0, le=1.0, description="Largest share of rows that may teach a fact before it is refused."
+    )
     lora: LoraSettings = Field(default_factory=lambda: LoraSettings(), description="The shape of the adapter.")
     epochs: int = Field(3, ge=1, description="Passes over the data; a checkpoint is kept after each.")
     learning_rate: float = Field(

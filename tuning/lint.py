@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundtone.refusal import is_refusal
 from groundtone.text import normalise, words
 from groundtone.types import VoicePair
+from tuning.near import near_pairs
 
 NEAR = 0.9  # Jaccard overlap of word sets from which two rows count as near duplicates
 
@@ -97,23 +97,11 @@ def _groups(keys: Sequence[tuple[str, ...]]) -> tuple[Rows, ...]:
 
 
 def _near_duplicates(pairs: Sequence[VoicePair], exact: Sequence[Rows]) -> tuple[tuple[int, int, float], ...]:
-    """Pairs of rows whose word sets overlap by NEAR or more, exact duplicates left out.
-
-    Prefix filtering (Chaudhuri et al. 2006, doi:10.1109/ICDE.2006.9): sets that overlap that much share one of their
-    rarest words, so only rows that meet in a rare word are compared.
-    """
+    """Pairs of rows whose word sets overlap by NEAR or more, exact duplicates left out."""
     sets = [frozenset(words(" ".join((p.prompt, *p.context, p.reply)))) for p in pairs]
-    count = Counter(word for row in sets for word in row)
     same = {n: number for number, group in enumerate(exact) for n in group}
-    by_word: dict[str, list[int]] = defaultdict(list)
-    found: list[tuple[int, int, float]] = []
-    for n, row in enumerate(sets):
-        rarest = sorted(row, key=lambda word: (count[word], word))
-        prefix = rarest[: len(row) - math.ceil(NEAR * len(row)) + 1]
-        for other in sorted({m for word in prefix for m in by_word[word]}):
-            overlap = len(row & sets[other]) / len(row | sets[other])
-            if overlap >= NEAR and (n not in same or same.get(other) != same[n]):
-                found.append((other, n, overlap))
-        for word in prefix:
-            by_word[word].append(n)
-    return tuple(found)
+    return tuple(
+        (other, n, overlap)
+        for other, n, overlap in near_pairs(sets, at=NEAR)
+        if n not in same or same.get(other) != same[n]
+    )

@@ -1,65 +1,134 @@
-"""Voice pairs: reading them with every problem named at once, and splitting them by source."""
+"""Voice pairs and preferences: reading them from any table with every problem named at once."""
 
 from __future__ import annotations
 
-import json
-import random
-import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
-from groundtone.types import VoicePair
+from groundtone.types import Preference, VoicePair
 from tuning.lint import PairReport, lint
+from tuning.shapes import MAX_REPLY_BYTES, Columns, Plan, citation_problem, plan, text_problem, to_pair, to_preference
+from tuning.split import split_by_source
+from tuning.tables import Problem, Record, read_records
 
-__all__ = ["PairReport", "citation_problem", "lint", "read_pairs", "split_by_source"]
+__all__ = [
+    "Columns",
+    "PairReport",
+    "PairTable",
+    "citation_problem",
+    "lint",
+    "read_pairs",
+    "read_preferences",
+    "read_table",
+    "split_by_source",
+]
 
-_MARKER = re.compile(r"\[(\d+)\]")
 _FIELDS = frozenset({"prompt", "reply", "source", "context", "tags"})
 _SHOWN = 20  # problems that one error spells out
+GUESS = Columns()
 
 
-def read_pairs(path: Path, *, default_source: str | None = None) -> tuple[VoicePair, ...]:
-    """The pairs of a JSON-lines file, in order; blank lines are skipped.
+@dataclass(frozen=True, slots=True)
+class PairTable:
+    """Pairs in order, where each stands ("train.csv:7"), and what was guessed about the columns."""
 
-    Raises DataError naming file and line of every problem (the first 20): broken JSON, unknown or missing fields, a
-    wrong type, an empty prompt or reply, a citation of a passage that the row does not have. `source` may be missing
-    only where `default_source` is given.
+    pairs: tuple[VoicePair, ...]
+    where: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_pairs(
+    source: str | Path, *, default_source: str | None = None, columns: Columns = GUESS
+) -> tuple[VoicePair, ...]:
+    """The pairs of `read_table`."""
+    return read_table(source, default_source=default_source, columns=columns).pairs
+
+
+def read_table(source: str | Path, *, default_source: str | None = None, columns: Columns = GUESS) -> PairTable:
+    """The pairs of a file, a dataset's folder or `hf:org/name`, in order; blank lines are skipped.
+
+    A JSON file with prompt and reply is ours: it has our fields and no others, and every row names its source unless
+    `default_source` is given. In any other table the columns are the ones named in `columns`, else guessed, and the
+    guess is noted. Raises DataError naming the place of every problem (the first 20): broken rows, missing fields,
+    wrong types, empty texts, replies beyond 100 kB, markup of a chat template, citations of passages that the row
+    does not have.
     """
-    path = Path(path)
+    rows = _planned(source, columns)
+    how = rows.how
+    if how.kind == "preferences":
+        raise DataError(
+            f"{source}: holds preferences; to tune on the preferred replies alone, set tuning.columns.reply to "
+            f"{how.columns.chosen!r} and tuning.columns.prompt"
+        )
+    strict = how.own and Path(str(source)).suffix.lower() in (".jsonl", ".ndjson", ".json")
+
+    def convert(values: Any) -> VoicePair | list[str]:
+        return _own(values, default_source) if strict else to_pair(values, how, default_source=default_source)
+
+    pairs, where = _convert(rows, convert)
+    return PairTable(tuple(pairs), where, how.notes)
+
+
+def read_preferences(source: str | Path, *, columns: Columns = GUESS) -> tuple[Preference, ...]:
+    """The rows of a table with two replies to a prompt, one of them preferred. Raises DataError like `read_table`."""
+    rows = _planned(source, columns)
+    how = rows.how
+    if how.kind != "preferences":
+        raise DataError(f"{source}: has no two replies to compare; name them: tuning.columns.chosen and .rejected")
+    return tuple(_convert(rows, lambda values: to_preference(values, how))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a table holds, how its columns are read, and the rows that could not be read at all."""
+
+    records: tuple[Record, ...]
+    how: Plan
+    problems: tuple[str, ...]
+
+
+def _planned(source: str | Path, columns: Columns) -> _Rows:
+    rows = list(read_records(source))
+    problems = tuple(f"{row.where}: {row.what}" for row in rows if isinstance(row, Problem))
+    records = tuple(row for row in rows if isinstance(row, Record))
+    if not rows:
+        raise DataError(f"{source}: holds no rows; write one JSON object per line with prompt, reply and source")
+    names = Counter(str(name) for record in records for name in record.values)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    pairs: list[VoicePair] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        found = _parse(line, default_source)
-        if isinstance(found, VoicePair):
-            pairs.append(found)
+        how = plan(names, given=columns, where=Path(str(source)).name)
+    except DataError:
+        if problems:  # the columns may be in the rows that could not be read
+            _refuse(problems)
+        raise
+    return _Rows(records, how, problems)
+
+
+def _convert(rows: _Rows, convert: Callable[[Any], Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """The converted rows and their places; raises DataError with the problems of all, in the order of the rows."""
+    found: list[Any] = []
+    problems = list(rows.problems)
+    for record in rows.records:
+        row = convert(record.values)
+        if isinstance(row, list):
+            problems += [f"{record.where}: {problem}" for problem in row]
         else:
-            problems += [f"{path}:{number}: {problem}" for problem in found]
+            found.append(row)
     if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
-    if not pairs:
-        raise DataError(f"{path}: holds no rows; write one JSON object per line with prompt, reply and source")
-    return tuple(pairs)
+        _refuse(problems)
+    return found, tuple(record.where for record in rows.records)
 
 
-def _parse(line: str, default_source: str | None) -> VoicePair | list[str]:
-    """The pair, or what is wrong with the line."""
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        return [f"broken JSON ({error}): one object per line"]
-    if not isinstance(row, dict):
-        return [f"a {type(row).__name__} where an object with prompt, reply and source was expected"]
+def _refuse(problems: Sequence[str]) -> None:
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    raise DataError("; ".join(problems[:_SHOWN]) + more)
+
+
+def _own(row: Any, default_source: str | None) -> VoicePair | list[str]:
+    """A row in our own fields, or what is wrong with it."""
     problems = [
         f"unknown field {key!r}: known are {', '.join(sorted(_FIELDS))}" for key in sorted(row.keys() - _FIELDS)
     ]
@@ -70,8 +139,8 @@ def _parse(line: str, default_source: str | None) -> VoicePair | list[str]:
             problems.append(f"field {key!r} is missing")
         elif not isinstance(row[key], str):
             problems.append(f"{key} is a {type(row[key]).__name__}, not a text")
-        elif not row[key].strip():
-            problems.append(f"{key} is empty")
+        elif wrong := text_problem(row[key], most_bytes=MAX_REPLY_BYTES if key == "reply" else None):
+            problems.append(f"{key} {wrong}")
     for key in ("context", "tags"):
         value = row.get(key, [])
         if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
@@ -84,35 +153,3 @@ def _parse(line: str, default_source: str | None) -> VoicePair | list[str]:
         return [wrong]
     source = row.get("source") or default_source or ""
     return VoicePair(row["prompt"], row["reply"], source, context, tuple(row.get("tags", ())))
-
-
-def citation_problem(reply: str, passages: int) -> str:
-    """What is wrong with a reply's citations, "" when nothing is: they count the row's passages from 1."""
-    beyond = sorted({int(n) for n in _MARKER.findall(reply) if not 1 <= int(n) <= passages})
-    if not beyond:
-        return ""
-    cited = ", ".join(f"[{n}]" for n in beyond)
-    return f"the reply cites {cited} but the row has {passages} context passages: add the passage or drop the citation"
-
-
-def split_by_source(
-    pairs: Sequence[VoicePair], *, heldout: float = 0.1, seed: int = 0
-) -> tuple[tuple[VoicePair, ...], tuple[VoicePair, ...]]:
-    """Train and held-out pairs without a source in common; about `heldout` (0 to 1) of the rows are held out.
-
-    Rows of one source resemble each other, so a split by row would measure memory. Raises DataError for one source.
-    """
-    sources = sorted({pair.source for pair in pairs})
-    if len(sources) < 2:
-        raise DataError(f"all {len(pairs)} rows have one source ({', '.join(sources)}): a split needs two or more")
-    random.Random(seed).shuffle(sources)
-    wanted = heldout * len(pairs)
-    chosen: set[str] = set()
-    held = 0
-    for source in sources[:-1]:  # at least one source stays in training
-        rows = sum(pair.source == source for pair in pairs)
-        if not chosen or abs(held + rows - wanted) < abs(held - wanted):
-            chosen.add(source)
-            held += rows
-    train = tuple(pair for pair in pairs if pair.source not in chosen)
-    return train, tuple(pair for pair in pairs if pair.source in chosen)

@@ -54,18 +54,18 @@ def search(
     conditions = _conditions(where or [])
     place, settings = open_project(project, overrides)
     with pipeline.open_index(place, settings) as index:
-        asked = {"k": k or settings.retrieval.k, "groups": group or (), "where": conditions}
-        if explain and not isinstance(index, Index):
+        wanted = k or settings.retrieval.k
+        if not explain:
+            hits = index.search(query, k=wanted, groups=group or (), where=conditions)
+            print_json(hits) if as_json else print_hits(hits)
+        elif isinstance(index, Index):
+            found = index.explain(query, k=wanted, groups=group or (), where=conditions)
+            hits = [item.hit for item in found]
+            print_json(found) if as_json else print_explained(found)
+        else:
             raise DataError("--explain shows the stages of an index file; this project's index is in a database")
-        found = index.explain(query, **asked) if explain and isinstance(index, Index) else ()
-        hits = [item.hit for item in found] or index.search(query, **asked)
     if as_json:
-        print_json(found if explain else hits)
         return
-    if explain:
-        print_explained(found)
-    else:
-        print_hits(hits)
     if not hits:
         print("nothing was found")
     next_step('groundtone ask "..."', "have it answered from these passages", project=project)

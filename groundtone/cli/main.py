@@ -13,7 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 import groundtone
-from groundtone.cli import ask_cmds, dashboard_cmd, forget_cmd, ingest_cmd, project_cmds, retrieval_cmds, work_cmds
+from groundtone.cli import (
+    adapter_cmds,
+    ask_cmds,
+    dashboard_cmd,
+    data_cmds,
+    forget_cmd,
+    ingest_cmd,
+    project_cmds,
+    retrieval_cmds,
+    work_cmds,
+)
 from groundtone.cli.show import note
 from groundtone.errors import ConfigError, GroundtoneError
 
@@ -75,15 +85,19 @@ _PANELS = {
     ),
     "Voice and measurement": (
         ("tune", work_cmds.tune),
+        ("strength", adapter_cmds.strength),
         ("eval", work_cmds.evaluate),
         ("gate", work_cmds.gate),
         ("dashboard", dashboard_cmd.dashboard),
+        ("adapters", adapter_cmds.adapters),
+        ("export", adapter_cmds.export),
         ("runs", project_cmds.runs),
     ),
 }
 for _panel, _commands in _PANELS.items():
     for _name, _function in _commands:
         app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(data_cmds.app, name="data", rich_help_panel="Voice and measurement")
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ def tune(
 
     where, settings = open_project(project, overrides)
     with progress_bars() as progress:
-        run = pipeline.tune(where, settings, resume=resume, progress=progress)
+        run = pipeline.tune(where, settings, resume=resume, progress=progress, say=note)
     if as_json:
         print_json(run.manifest.model_dump(mode="json"))
         return

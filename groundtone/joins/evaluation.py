@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from eval.suite import GeneralItem, read_changes, read_general, read_questions
 from eval.summary import summarise
 from groundtone.assistant import Voice
 from groundtone.errors import DataError
-from groundtone.files import now_iso, write_atomic
+from groundtone.files import now_iso, sha256_text, write_atomic
 from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of, with_reader
 from groundtone.joins.given import GivenContext
 from groundtone.joins.retrievers import Edit, Edited, Remembering, edited
@@ -28,6 +28,7 @@ from retrieval.interface import SearchableIndex
 from tuning.pairs import read_pairs
 
 Progress = Callable[[str, int, int], None]
+CHOSEN = "chosen_on_half"  # note of a tuning run whose strength was chosen by measuring: it is judged on the other half
 HELD_OUT = "heldout"  # arms "base/heldout" and so on: prompts of the voice that no training saw
 
 
@@ -56,11 +57,13 @@ def evaluate_arms(
 ) -> dict[str, Any]:
     """Asks everything, writes records.jsonl, summary.json and report.md into `out_dir`, returns the summary."""
     material = read_material(settings, limit=limit)
+    if tuned is not None and project.run(tuned).manifest.notes.get(CHOSEN):
+        material = half_of(material, choosing=False)
     models = load_models(project, settings, tuned=tuned)
     records = [
-        *_ask_questions(settings, material, models, index=index, out_dir=out_dir, progress=progress),
-        *_ask_heldout(settings, material, models, out_dir=out_dir, progress=progress),
-        *_ask_general(settings, material, models, out_dir=out_dir, progress=progress),
+        *ask_questions(settings, material, models, index=index, out_dir=out_dir, progress=progress),
+        *ask_heldout(settings, material, models, out_dir=out_dir, progress=progress),
+        *ask_general(settings, material, models, out_dir=out_dir, progress=progress),
     ]
     progress("summary", 0, 1)
     summary = summarise(
@@ -106,6 +109,21 @@ def read_material(settings: Settings, *, limit: int | None = None) -> Material:
     )
 
 
+def half_of(material: Material, *, choosing: bool) -> Material:
+    """The questions and general items that settings are chosen on, or the others, which a choice is reported on.
+
+    By a hash of the id, so that an item stays on its side whatever else is asked. Held-out prompts stay whole: they
+    decide no check of the gate.
+    """
+
+    def wanted(item: str) -> bool:
+        return (sha256_text(item)[0] in "01234567") == choosing
+
+    questions = tuple(q for q in material.questions if wanted(q.id))
+    general = tuple(item for item in material.general if wanted(item.question.id))
+    return replace(material, questions=questions, general=general)
+
+
 def _first_of_each(items: Sequence[Any], kind: Callable[[Any], str], limit: int | None) -> Iterator[Any]:
     seen: dict[str, int] = {}
     for item in items:
@@ -129,9 +147,17 @@ class _AsEdited:
             yield next(changed if question.kind == "changed" else plain)
 
 
-def _ask_questions(
-    settings: Settings, material: Material, models: Models, *, index: SearchableIndex, out_dir: Path, progress: Progress
+def ask_questions(
+    settings: Settings,
+    material: Material,
+    models: Models,
+    *,
+    index: SearchableIndex,
+    out_dir: Path,
+    progress: Progress,
+    only: Sequence[str] = (),
 ) -> list[EvalRecord]:
+    """The questions under every arm that the models make possible, or under those of them that `only` names."""
     if not material.questions:
         return []
     found = Remembering(index)
@@ -140,7 +166,7 @@ def _ask_questions(
     retriever = Remembering(with_reader(found, settings))
     over_edits = Remembering(with_reader(Edited(found, by_text), settings))
     arms: dict[str, Answerer] = {}
-    for name in available_arms(models, material.style):
+    for name in (arm for arm in available_arms(models, material.style) if not only or arm in only):
         plain, changed = (
             build_arm(name, settings, models=models, retriever=r, style=material.style, check=None)
             for r in (retriever, over_edits)
@@ -182,8 +208,14 @@ def _evidence(
     return [edited(hit, edit).passage if edit else hit.passage for hit in hits]
 
 
-def _ask_heldout(
-    settings: Settings, material: Material, models: Models, *, out_dir: Path, progress: Progress
+def ask_heldout(
+    settings: Settings,
+    material: Material,
+    models: Models,
+    *,
+    out_dir: Path,
+    progress: Progress,
+    only: Sequence[str] = (),
 ) -> list[EvalRecord]:
     """Prompts of the voice that no training saw, with the passages they bring: tone and format, cleanly."""
     contexts = {item: pair.context for item, pair in material.heldout.items()}
@@ -194,7 +226,7 @@ def _ask_heldout(
             f"{who}/{HELD_OUT}", generator, contexts, settings, voice=told if who == "prompted" else None
         )
         for who, generator in speaks.items()
-        if generator is not None and generator.name != "extractive"
+        if generator is not None and generator.name != "extractive" and (not only or f"{who}/{HELD_OUT}" in only)
     }
     return run(
         arms,
@@ -208,14 +240,21 @@ def _ask_heldout(
     )
 
 
-def _ask_general(
-    settings: Settings, material: Material, models: Models, *, out_dir: Path, progress: Progress
+def ask_general(
+    settings: Settings,
+    material: Material,
+    models: Models,
+    *,
+    out_dir: Path,
+    progress: Progress,
+    only: Sequence[str] = (),
 ) -> list[EvalRecord]:
+    """The general items under "base" and "tuned", or under the one that `only` names."""
     contexts = {item.question.id: item.context for item in material.general}
     arms: dict[str, Answerer] = {
         who: _over_given(who, generator, contexts, settings)
         for who, generator in {"base": models.base, "tuned": models.tuned}.items()
-        if generator is not None
+        if generator is not None and (not only or who in only)
     }
     return run_general(
         arms,

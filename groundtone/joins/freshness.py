@@ -234,7 +234,8 @@ def _questions(project: Project, settings: Settings, standing: _Standing) -> Ite
 def pair_files(settings: Settings) -> dict[str, Path]:
     """The files of voice pairs that the configuration names and that are there, by that name."""
     names = (settings.tuning.data, settings.tuning.heldout, settings.tuning.replay_data, settings.eval.voice)
-    return {name: settings.path(name) for name in names if name and settings.path(name).is_file()}
+    files = {name: settings.path(name) for name in names if isinstance(name, str) and name}
+    return {name: path for name, path in files.items() if path.suffix == ".jsonl" and path.is_file()}
 
 
 def names_source(label: str, source: str) -> bool:

@@ -32,10 +32,16 @@ class AdapterCard:
     seed: int
     config: dict[str, Any] = field(default_factory=dict)
     schema_version: int = 1
+    baked_from: str = ""  # the adapter that this one is, at `strength`
+    strength: float = 1.0
+    combined_from: dict[str, float] = field(default_factory=dict)  # adapters that this one is the weighted sum of
 
     def to_json(self) -> str:
-        """The card's text on disk."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        """The card's text on disk; lineage is written where there is some, so that a tuned card stays as it was."""
+        known = asdict(self)
+        lineage = {"baked_from": "", "strength": 1.0, "combined_from": {}}
+        kept = {key: value for key, value in known.items() if key not in lineage or value != lineage[key]}
+        return json.dumps(kept, indent=2, sort_keys=True) + "\n"
 
 
 def read_card(folder: Path) -> AdapterCard | None:
@@ -49,6 +55,38 @@ def read_card(folder: Path) -> AdapterCard | None:
         raise IntegrityError(
             f"{path} is not an adapter card of this version ({error}): tune the adapter again"
         ) from error
+
+
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """PEFT's settings of an adapter as plain data; ModelError where there are none that can be read."""
+    path = folder / "adapter_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"adapter {folder} holds no readable adapter_config.json ({error}): tune it again") from error
+    if not isinstance(settings, dict):
+        raise ModelError(f"{path} holds a {type(settings).__name__}, not PEFT's settings: tune the adapter again")
+    return settings
+
+
+def dial_problem(folder: Path) -> str | None:
+    """Why the adapter's effect is not its scale times an addition to the base's weights; None where it is.
+
+    Only such an adapter can be dialled, baked at a strength and summed with others.
+    """
+    settings = read_adapter_config(folder)
+    start = settings.get("init_lora_weights")
+    if settings.get("peft_type", "LORA") != "LORA":
+        return f"it is no LoRA but {settings['peft_type']}"
+    if settings.get("use_dora"):
+        return "DoRA rescales the base's own weights"
+    if settings.get("modules_to_save") or settings.get("trainable_token_indices"):
+        return "it brings whole modules along, which a scale does not reach"
+    if settings.get("bias", "none") != "none" or settings.get("lora_bias"):
+        return "it brings biases along, which a scale does not reach"
+    if isinstance(start, str) and start.split("_")[0].lower() in ("pissa", "olora", "corda", "loftq"):
+        return f"it was started by {start}, which changes the base's weights when it is loaded"
+    return None
 
 
 def attach(base: Base, folder: Path, *, allow_template_mismatch: bool = False) -> Any:

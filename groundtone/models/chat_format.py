@@ -45,6 +45,12 @@ class ChatFormat:
         return hashlib.sha256(self.template.encode("utf-8")).hexdigest()
 
     @property
+    def bos(self) -> str | None:
+        """The text of the token that begins every conversation, where the tokenizer has one."""
+        token: str | None = self._tokenizer.bos_token
+        return token
+
+    @property
     def stop_id(self) -> int | None:
         """The token that ends a reply in this template: the last one of every completion; None where there is none."""
         ids = self._ids(self._ending)

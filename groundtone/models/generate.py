@@ -1,21 +1,22 @@
 """Local causal language models: batched and streamed greedy generation, with or without a LoRA adapter.
 
 Guarantees: the same batch gives the same text; the pieces of a stream, joined, equal `generate` of that prompt alone;
-with the adapter off the model is its base, bit for bit.
+with the adapter off, or dialled to 0, the model is its base, bit for bit.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundtone.errors import ModelError, PromptTooLongError
-from groundtone.models.adapter import attach
+from groundtone.models.adapter import attach, dial_problem
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.streaming import finish_text, settled
 from groundtone.models.weights import Base, load_base
@@ -34,16 +35,16 @@ class _Loaded:
 
 
 class LocalModel:
-    """A Generator on this machine's weights. Views from `with_adapter` share the weights and cost nothing.
+    """A Generator on this machine's weights. Views from `with_adapter` and `with_strength` share them, at no cost.
 
     Prompts are sorted by length and generated `batch_size` at a time with left padding.
     """
 
-    def __init__(self, loaded: _Loaded, *, batch_size: int = 16, adapter_on: bool = False) -> None:
+    def __init__(self, loaded: _Loaded, *, batch_size: int = 16, strength: float = 0.0) -> None:
         self._loaded = loaded
-        self._adapter_on = adapter_on
+        self.strength = strength  # of the adapter: 0 is the base, 1 the adapter as it was tuned
         self.batch_size = batch_size
-        self.name = _name(loaded.base, loaded.adapter if adapter_on else None)
+        self.name = _name(loaded.base, loaded.adapter, strength)
 
     @classmethod
     def load(
@@ -67,7 +68,7 @@ class LocalModel:
         if adapter is not None:
             model = attach(base, Path(adapter), allow_template_mismatch=allow_template_mismatch)
         loaded = _Loaded(base, model, chat_format, adapter)
-        return cls(loaded, batch_size=batch_size, adapter_on=adapter is not None)
+        return cls(loaded, batch_size=batch_size, strength=0.0 if adapter is None else 1.0)
 
     @property
     def base(self) -> Base:
@@ -95,28 +96,55 @@ class LocalModel:
 
     def with_adapter(self, on: bool) -> LocalModel:
         """A view on the same weights with the adapter on or off."""
-        if on and self._loaded.adapter is None:
+        return self.with_strength(float(on))
+
+    def with_strength(self, strength: float) -> LocalModel:
+        """A view on the same weights whose adapter has `strength` times its effect: 0 the base, 1 as it was tuned.
+
+        Above 1 the voice is exaggerated. Raises ModelError for a negative or infinite strength, or for one between
+        and beyond 0 and 1 where the adapter is more than an addition to the weights (DoRA, whole modules).
+        """
+        if not 0 <= strength < math.inf:
+            raise ModelError(
+                f"adapter strength is {strength}: give 0 (the base), 1 (as it was tuned) or a number beyond"
+            )
+        if strength and self._loaded.adapter is None:
             raise ModelError(f"model {self.name!r} was loaded without an adapter: load it with one to switch it on")
-        return LocalModel(self._loaded, batch_size=self.batch_size, adapter_on=on)
+        if strength not in (0, 1) and self._loaded.adapter is not None:
+            problem = dial_problem(self._loaded.adapter)
+            if problem:
+                raise ModelError(f"adapter {self._loaded.adapter} cannot run at strength {strength:g}: {problem}")
+        return LocalModel(self._loaded, batch_size=self.batch_size, strength=float(strength))
 
     @contextmanager
     def adapter(self, on: bool) -> Iterator[LocalModel]:
         """This view with the adapter on or off for a while."""
-        before, wanted = (self._adapter_on, self.name), self.with_adapter(on)
-        self._adapter_on, self.name = on, wanted.name
+        before, wanted = (self.strength, self.name), self.with_adapter(on)
+        self.strength, self.name = wanted.strength, wanted.name
         try:
             yield self
         finally:
-            self._adapter_on, self.name = before
+            self.strength, self.name = before
 
     @contextmanager
     def active(self) -> Iterator[Any]:
         """The transformers model in this view's adapter state, under the lock and without gradients."""
         import torch
 
-        off = self._loaded.adapter is not None and not self._adapter_on
-        with self._loaded.lock, torch.inference_mode(), self.model.disable_adapter() if off else nullcontext():
+        with self._loaded.lock, torch.inference_mode(), self._dialled():
             yield self.model
+
+    def _dialled(self) -> AbstractContextManager[Any]:
+        """The adapter at this view's strength; off at 0, for there the base's own code path runs."""
+        if self._loaded.adapter is None or self.strength == 1:
+            return nullcontext()
+        if self.strength == 0:
+            off: AbstractContextManager[Any] = self.model.disable_adapter()
+            return off
+        from peft.helpers import rescale_adapter_scale
+
+        scaled: AbstractContextManager[Any] = rescale_adapter_scale(self.model, self.strength)
+        return scaled
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """One greedy reply per prompt, in order; ModelError when a prompt leaves no room for `max_new_tokens`."""
@@ -240,12 +268,13 @@ class _TextStops:
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
-def _name(base: Base, adapter: Path | None) -> str:
-    """The base's id (a folder's last part), and what the adapter is called: its folder, or its run's."""
+def _name(base: Base, adapter: Path | None, strength: float) -> str:
+    """The base's id (a folder's last part), what the adapter is called (its folder, or its run's), and its strength."""
     title = Path(base.id).name if Path(base.id).is_dir() else base.id
-    if adapter is None:
+    if adapter is None or strength == 0:
         return title
-    return f"{title}+{adapter.resolve().parent.name if adapter.name == 'adapter' else adapter.name}"
+    dialled = "" if strength == 1 else f"@{strength:g}"
+    return f"{title}+{adapter.resolve().parent.name if adapter.name == 'adapter' else adapter.name}{dialled}"
 
 
 def _until_stop(ids: list[int], stops: list[int]) -> list[int]:

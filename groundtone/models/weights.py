@@ -73,6 +73,28 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> 
     return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedTokenizer:
+    """A model's tokenizer without its weights, and how many tokens the model reads; None where it names no limit."""
+
+    tokenizer: Any
+    context_tokens: int | None
+
+
+def load_tokenizer(id_or_path: str) -> LoadedTokenizer:
+    """Only the tokenizer of a causal language model. Raises ModelError where there is none."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    folder = resolve_folder(id_or_path)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the tokenizer of {id_or_path!r} could not be loaded from {folder}: {first}") from error
+    return LoadedTokenizer(tokenizer, _context_tokens(config, tokenizer))
+
+
 def resolve_folder(id_or_path: str) -> Path:
     """The local folder of a model: the path itself, the starter's, or the hub's snapshot (downloaded when online)."""
     if id_or_path == "starter":

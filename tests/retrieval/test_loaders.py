@@ -281,3 +281,13 @@ def test_every_real_file_gives_words_or_a_reason(shared: Path) -> None:
     assert "encrypted" in reasons["fake-encrypted.eml"]
     assert "OCR" in reasons["single_table.pdf"]
     assert all(";" in reason for reason in reasons.values())
+
+
+def test_further_front_matter_is_kept_as_words_and_never_replaces_what_we_found(tmp_path: Path) -> None:
+    front = "title: Leave\ntype: policy\nowner: 7\ntags: [hr, pay]\npages: [1]\nsource: evil\nnested: {a: 1}\nempty:\n"
+    (tmp_path / "a.md").write_text(f"---\n{front}---\nRest well.\n", encoding="utf-8")
+    meta = load(tmp_path / "a.md", tmp_path).meta
+    assert {key: meta[key] for key in ("title", "type", "owner", "tags")} == {
+        "title": "Leave", "type": "policy", "owner": "7", "tags": ["hr", "pay"],
+    }  # fmt: skip
+    assert not {"pages", "source", "nested", "empty"} & set(meta)

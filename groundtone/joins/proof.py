@@ -1,0 +1,35 @@
+"""Prompts to replay after an adapter was baked or merged: the project's own, as serving would write them."""
+
+from __future__ import annotations
+
+from groundtone import prompts
+from groundtone.joins.evaluation import read_material
+from groundtone.settings import Settings
+from groundtone.types import Prompt
+from tuning.pairs import read_pairs
+
+__all__ = ["REPLAYED", "replay_prompts"]
+
+REPLAYED = 32
+
+
+def replay_prompts(settings: Settings, *, n: int = REPLAYED) -> list[Prompt]:
+    """At most `n` prompts: held-out pairs of the voice, then the training pairs, then questions and general tasks.
+
+    Spread evenly over each file, for neighbours in a file resemble each other.
+    """
+    found: list[Prompt] = []
+    for named in (settings.eval.voice, settings.tuning.data):
+        path = settings.path(named)
+        if path.is_file():
+            found += spread([prompts.of_pair(pair) for pair in read_pairs(path)], n - len(found))
+    if len(found) < n:
+        material = read_material(settings)
+        texts = [q.text for q in (*material.questions, *(item.question for item in material.general))]
+        found += spread([prompts.closed_book(text) for text in texts], n - len(found))
+    return found
+
+
+def spread(items: list[Prompt], n: int) -> list[Prompt]:
+    """At most `n` of the items at even distances, in order."""
+    return items if len(items) <= n else [items[i * len(items) // n] for i in range(max(n, 0))]
