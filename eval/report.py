@@ -21,6 +21,7 @@ LABELS = {
     "tone": "in the house's tone",
     "format": "in the house's format",
     "follows_change": "follows a changed document",
+    "restyled": "said in its own words (strict)",
     "reply_tokens": "tokens written",
     "prompt_tokens": "tokens read",
     "latency_s": "seconds",

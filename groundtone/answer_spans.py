@@ -14,7 +14,8 @@ from typing import Protocol
 from groundtone.text import Span, sentence_spans
 from groundtone.types import Hit, Retriever
 
-SEARCH_SHARE = 8.0  # log-odds of an answer that one whole point of the search score is worth
+# log-odds of an answer that one whole point of the search score is worth: benchmarks/reader.py --choose
+SEARCH_SHARE = 16.0
 
 
 class Found(Protocol):

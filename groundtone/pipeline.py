@@ -22,6 +22,7 @@ from groundtone.joins.voice_data import read_voice, report_on
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
+from tuning.estimate import TrainingEstimate, estimate
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,6 +31,7 @@ __all__ = [
     "assistant",
     "bake",
     "demo",
+    "dry_run",
     "evaluate",
     "gate",
     "generations",
@@ -50,7 +52,7 @@ def tune(
     *,
     resume: str | None = None,
     progress: Progress = silent,
-    say: Callable[[str], None] = str,
+    say: Callable[[str], object] = str,
 ) -> Run:
     """Tune by `tuning.method`; a stopped run goes on from its last checkpoint when named in `resume`.
 
@@ -105,7 +107,7 @@ def _tune_reader(project: Project, settings: Settings, *, resume: str | None, pr
 
 
 def _tune_voice(
-    project: Project, settings: Settings, *, resume: str | None, progress: Progress, say: Callable[[str], None]
+    project: Project, settings: Settings, *, resume: str | None, progress: Progress, say: Callable[[str], object]
 ) -> Run:
     """LoRA on pairs of prompt and reply, after the check of what facts they would teach."""
     from groundtone.joins.facts import prepare
@@ -162,6 +164,26 @@ def _tune_voice(
             seconds=result.seconds,
         )
     return run
+
+
+def dry_run(settings: Settings) -> TrainingEstimate:
+    """Memory and time of the tuning that the settings describe, from two timed steps; nothing is written."""
+    given = settings.tuning
+    if given.method != "sft":
+        raise DataError(f"--dry-run estimates method sft, not {given.method}")
+    return estimate(
+        read_voice(settings).pairs,
+        base=model_id(settings),
+        rank=given.lora.rank,
+        targets=given.lora.targets,
+        epochs=given.epochs,
+        batch_size=given.batch_size,
+        accumulate=given.accumulate,
+        gradient_checkpointing=given.gradient_checkpointing,
+        max_length=given.max_length,
+        dtype=settings.model.dtype,
+        device=settings.model.device,
+    )
 
 
 def strength(

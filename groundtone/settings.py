@@ -43,12 +43,14 @@ class AssistantConfig(BaseModel):
         "`closed-book` lets the model answer from memory.",
     )
     reader: str | None = Field(
-        None,
+        "minilm",
         description="Who points at the answer in what was found: `minilm` (the bundled reader), a folder that "
         "`groundtone tune` with method span made, or null for nobody.",
     )
     min_answer: float = Field(
-        0.0, description="Refuse without asking the model when no passage read answers better than this, in log-odds."
+        6.4,
+        description="Refuse without asking the model when no passage that was read answers better than this "
+        "(log-odds of its answer + 16 x search score; benchmarks/reader.py --choose).",
     )
     context: Literal["sentences", "passages"] = Field(
         "sentences", description="What the model is shown of each hit: its best sentence, or the whole passage."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tuning.findings import CheckName, Level
+from tuning.checks import CheckName, Level
 
 
 class LoraSettings(BaseModel):
@@ -94,3 +94,9 @@ class TuningConfig(BaseModel):
     gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")
     seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints stay on disk.")
+
+    @field_validator("facts", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        """YAML reads a bare `off` as false."""
+        return "off" if value is False else value

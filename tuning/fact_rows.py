@@ -8,19 +8,20 @@ worth remembering. The same seed gives the same rows; a row that cannot be excha
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from groundtone.text import Span, sentence_spans
-from groundtone.types import VoicePair, short_hash
+from groundtone.types import Turn, VoicePair, short_hash
 from tuning.exchange import exchanges, slot
 from tuning.facts import Fact, FactReport, Finding, blank_house, check_facts, facts_in
 from tuning.made_up import rename
 
-__all__ = ["Mode", "Rewritten", "rewrite"]
+__all__ = ["Mode", "Rewritten", "rewrite", "to_json_lines"]
 
 Mode = Literal["mask", "randomise"]
 _LEANS = re.compile(r"(?:it|its|they|their|this|that|these|those|he|she)\b", re.IGNORECASE)
@@ -91,19 +92,26 @@ def _randomised(pair: VoicePair, *, rng: random.Random, house: Sequence[str]) ->
     """
     if not pair.context:
         return pair
-    texts = [pair.prompt, *pair.context, pair.reply]
+    turns = len(pair.history)
+    texts = [*(turn.text for turn in pair.history), pair.prompt, *pair.context, pair.reply]
     blanked = [*texts[:-1], blank_house(pair.reply, house)]
     facts = [facts_in(text) for text in blanked]
-    passages = [fact for some in facts[1:-1] for fact in some]
+    passages = [fact for some in facts[turns + 1 : -1] for fact in some]
     shared = [fact for fact in facts[-1] if fact.kind != "name" and any(fact.same_as(other) for other in passages)]
     new = exchanges([fact for some in facts for fact in some if fact.kind != "name"], shared, rng=rng)
     names = [f.text for f in facts[-1] if f.kind == "name" and any(f.text in text for text in pair.context)]
     renamed = rename(names, taken=" ".join(texts), house=" ".join(house), rng=rng)
     fresh = [
-        _with(text, blank, [(f, new[slot(f)]) for f in some if slot(f) in new], renamed, loose=n == 0)
+        _with(text, blank, [(f, new[slot(f)]) for f in some if slot(f) in new], renamed, loose=n <= turns)
         for n, (text, blank, some) in enumerate(zip(texts, blanked, facts, strict=True))
     ]
-    made = replace(pair, prompt=fresh[0], context=tuple(fresh[1:-1]), reply=fresh[-1])
+    made = replace(
+        pair,
+        prompt=fresh[turns],
+        reply=fresh[-1],
+        context=tuple(fresh[turns + 1 : -1]),
+        history=tuple(replace(turn, text=text) for turn, text in zip(pair.history, fresh, strict=False)),
+    )
     worse = check_facts([made], house=house).findings and not check_facts([pair], house=house).findings
     return pair if worse else made
 
@@ -123,3 +131,17 @@ def _with(text: str, blank: str, changed: Sequence[tuple[Fact, str]], renamed: d
     for (start, end), new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def to_json_lines(pairs: Sequence[VoicePair]) -> str:
+    """The pairs as a file that `read_pairs` reads; as conversations where one has turns before its prompt."""
+    talked = any(pair.history for pair in pairs)
+    return "".join(json.dumps(_row(pair, talked), ensure_ascii=False) + "\n" for pair in pairs)
+
+
+def _row(pair: VoicePair, talked: bool) -> dict[str, Any]:
+    about = {"source": pair.source, "context": list(pair.context), "tags": list(pair.tags)}
+    if not talked:
+        return {"prompt": pair.prompt, "reply": pair.reply} | about
+    turns = (*pair.history, Turn("user", pair.prompt), Turn("assistant", pair.reply))
+    return {"messages": [{"role": turn.role, "content": turn.text} for turn in turns]} | about

@@ -130,7 +130,7 @@ def check_facts(
 ) -> FactReport:
     """Every value of every reply, and where it stands. `house` are the fixed phrases of the style: they assert nothing.
 
-    A sentence that cites is held to the passages it cites, and to the prompt; any other to all that the row holds.
+    A sentence that cites is held to the passages it cites, and to what was said before; any other to all of the row.
     `lookup` is asked only for values that the row does not hold.
     """
     counts: Counter[Where] = Counter()
@@ -149,7 +149,7 @@ def _of_row(row: int, pair: VoicePair, lookup: Lookup, house: Sequence[str], own
     facts = facts_in(reply)
     if not facts:
         return
-    prompt = _Text(pair.prompt)
+    said = _Text("\n".join((*(turn.text for turn in pair.history), pair.prompt)))
     passages = [_Text(text) for text in pair.context]
     spans = sentence_spans(reply)
     for fact in facts:
@@ -157,7 +157,7 @@ def _of_row(row: int, pair: VoicePair, lookup: Lookup, house: Sequence[str], own
         sentence = reply[start:end]
         cited = {int(n) - 1 for n in _MARKER.findall(sentence)} & set(range(len(passages)))
         holding = [n for n, passage in enumerate(passages) if passage.holds(fact)]
-        if prompt.holds(fact) or (cited.intersection(holding) if cited else holding):
+        if said.holds(fact) or (cited.intersection(holding) if cited else holding):
             yield Finding(row, fact, "given")
         elif holding:
             yield Finding(row, fact, "other passage", f"[{holding[0] + 1}]")
@@ -183,16 +183,9 @@ class _Text:
 
 
 def _forms(name: str) -> list[str]:
-    """The spellings that count as the same name: without possessive or plural, or a greeting ("Hello Ada")."""
+    """The spellings that count as the same name: as it stands, without its possessive, without its plural."""
     bare = re.sub(r"['’]s?$", "", name)
-    forms = [name, bare, bare.removesuffix("s")]
-    first, _, rest = bare.partition(" ")
-    if rest and not rest[0].isdigit() and first.lower() in _GREETINGS:
-        forms.append(rest)
-    return [form for form in forms if form]
-
-
-_GREETINGS = frozenset("hello hi dear hey moin ahoy welcome thanks goodbye bye sorry yes no well please".split())
+    return [form for form in (name, bare, bare.removesuffix("s")) if form]
 
 
 def blank_house(reply: str, house: Sequence[str]) -> str:
@@ -212,16 +205,26 @@ def facts_in(text: str) -> list[Fact]:
             facts.append(Fact(kind, key, match.group(), *match.span()))
         rest = pattern.sub(lambda m: " " * len(m.group()), rest)
     facts += [Fact(v.kind, v.key, v.text, v.start, v.end, v) for v in find_values(rest)]
+    spans = [(fact.start, fact.end) for fact in facts]
     for name in find_names(rest):
-        if all(word.lower().rstrip("s") in _CALENDAR for word in name.split()):
+        words = name.split()
+        while len(words) > 1 and words[0].lower() in _OPENERS:
+            words = words[1:]
+        if all(word.lower().rstrip("s") in _CALENDAR for word in words):
             continue
-        match = re.search(rf"(?<!\w){re.escape(name).replace(chr(92) + ' ', chr(92) + 's+')}(?!\w)", rest)
-        if match:
-            facts.append(Fact("name", name, match.group(), *match.span()))
+        spaced = r"\s+".join(map(re.escape, words))
+        place = re.search(rf"(?<!\w){spaced}(?!\w)", rest)
+        if place and not any(start <= place.start() and place.end() <= end for start, end in spans):
+            facts.append(Fact("name", " ".join(words), place.group(), *place.span()))
     return sorted(facts, key=lambda fact: fact.start)
 
 
 _CALENDAR = frozenset((*MONTHS, *WEEKDAYS))
+_OPENERS = frozenset(  # words that open a sentence in front of a name: "Hello Ada", "Ask Ada Finch"
+    "hello hi dear hey moin ahoy welcome thanks goodbye bye sorry yes no well please ask call write see visit meet "
+    "contact tell use give send find try choose order let when "
+    "where while once since because although there here".split()
+)
 
 
 def _is_generic(fact: Fact, reply: str) -> bool:

@@ -14,46 +14,12 @@ from groundtone.stats import wilson_interval
 from groundtone.text import content_words, normalise
 from groundtone.types import VoicePair
 from groundtone.values import find_values, missing_values
+from tuning.checks import CheckName
 from tuning.lint import NEAR, Rows, lint
 from tuning.near import near_pairs
 from tuning.personal import find_personal
 from tuning.rows import IGNORED, Row
 
-Level = Literal["refuse", "report", "off"]
-CheckName = Literal[
-    "exact_duplicates",
-    "near_duplicates",
-    "contradictions",
-    "in_heldout",
-    "near_heldout",
-    "shared_sources",
-    "in_evaluation",
-    "near_evaluation",
-    "too_long",
-    "stop_token",
-    "few_labels",
-    "accounts",
-    "personal_data",
-    "imbalance",
-    "languages",
-]
-LEVELS: Mapping[CheckName, Level] = {
-    "exact_duplicates": "report",
-    "near_duplicates": "report",
-    "contradictions": "refuse",
-    "in_heldout": "refuse",
-    "near_heldout": "report",
-    "shared_sources": "report",
-    "in_evaluation": "refuse",
-    "near_evaluation": "report",
-    "too_long": "refuse",
-    "stop_token": "refuse",
-    "few_labels": "report",
-    "accounts": "refuse",
-    "personal_data": "report",
-    "imbalance": "report",
-    "languages": "report",
-}
 NEAR_PROMPT = 0.8  # overlap of content words from which two questions count as nearly the same
 _LEAST_WORDS = 3  # shorter questions overlap by accident
 _FEW_LABELS = 0.05
@@ -106,9 +72,7 @@ def contradicts(replies: Sequence[str]) -> bool:
     said = {match.group().lower() for reply in replies if (match := _YES_NO.search(reply))}
     if len(said) > 1 or len({is_refusal(reply) for reply in replies}) > 1:
         return True
-    return any(
-        missing_values(a, b) and missing_values(b, a) for n, a in enumerate(values) for b in values[n + 1 :]
-    )
+    return any(missing_values(a, b) and missing_values(b, a) for n, a in enumerate(values) for b in values[n + 1 :])
 
 
 def overlapping(
@@ -134,7 +98,12 @@ def overlapping(
     if exact:
         yield Finding("in_evaluation", "prompts are evaluation items", exact, fix)
     if near:
-        yield Finding("near_evaluation", "prompts are nearly the same as evaluation items", near, fix)
+        yield Finding(
+            "near_evaluation",
+            "prompts are nearly the same as evaluation items, or everyday phrases that are asked there too",
+            near,
+            fix,
+        )
 
 
 def _met(
@@ -145,10 +114,11 @@ def _met(
     same: dict[str, str] = {}
     for name, text in asked:
         same.setdefault(normalise(text), name)
-    exact = {n: same[normalise(text)] for n, text in enumerate(prompts) if normalise(text) in same}
+    met = {n: same[normalise(text)] for n, text in enumerate(prompts) if normalise(text) in same}
+    exact = {n: name for n, name in met.items() if not _everyday(prompts[n])}
     sets = [frozenset(content_words(text)) for text in (*prompts, *(text for _, text in asked))]
     sets = [row if len(row) >= _LEAST_WORDS else frozenset() for row in sets]
-    near = {
+    near = {n: name for n, name in met.items() if n not in exact} | {
         a: asked[b - len(prompts)][0]
         for a, b, _ in islice(near_pairs(sets, at=NEAR_PROMPT, apart=len(prompts)), _MOST_PAIRS)
         if a not in exact
@@ -156,11 +126,18 @@ def _met(
     return _named(exact, where), _named(near, where)
 
 
+def _everyday(prompt: str) -> bool:
+    """ "Hello!" and "Who are you?": what anyone says, and no item that training gives away."""
+    return len(content_words(prompt)) < _LEAST_WORDS and not re.search(r"\d", prompt)
+
+
 def _named(found: Mapping[int, str], where: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{where[n]} = {name}" for n, name in sorted(found.items()))
 
 
-def in_tokens(rows: Sequence[Row], where: Sequence[str], *, stop_id: int | None, limit: int | None) -> Iterator[Finding]:
+def in_tokens(
+    rows: Sequence[Row], where: Sequence[str], *, stop_id: int | None, limit: int | None
+) -> Iterator[Finding]:
     """Rows that do not fit, a stop token that is not trained or stands inside a reply, and few labels."""
     long = tuple(f"{where[r.index]} ({len(r.ids)} tokens)" for r in rows if limit is not None and len(r.ids) > limit)
     if long:

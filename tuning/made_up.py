@@ -19,7 +19,8 @@ _VOWEL_NAMES = "Abberly Aldwen Alvane Ambrel Arden Edlin Elmoor Elvane Esker Imb
 # a name's last word that says what kind of thing it is
 _KINDS = frozenset(
     "lane street road avenue square quay wharf harbour dock pier bridge gate depot counter desk office foundry "
-    "tannery works mill market fair station park island islands bay house hall room team ltd gmbh inc company club school".split()
+    "tannery works mill market fair station park island islands bay house hall room team ltd "
+    "gmbh inc company club school".split()
 )
 
 

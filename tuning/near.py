@@ -21,7 +21,8 @@ def near_pairs(sets: Sequence[frozenset[str]], *, at: float, apart: int = 0) -> 
     for n, row in enumerate(sets):
         rarest = sorted(row, key=lambda word: (count[word], word))
         prefix = rarest[: len(row) - math.ceil(at * len(row)) + 1]
-        for other in sorted({m for word in prefix for m in by_word[word]}):
+        met = {m for word in prefix for m in by_word[word]} if n >= apart else set()
+        for other in sorted(met):
             overlap = len(row & sets[other]) / len(row | sets[other])
             if overlap >= at:
                 yield other, n, overlap

@@ -1,4 +1,4 @@
-"""Personal data in texts: mail addresses, phone numbers, bank accounts and cards, the last two by their check digits."""
+"""Personal data in texts: mail addresses, phone numbers, and bank accounts and cards by their check digits."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,18 @@ def read_metrics(out_dir: Path) -> list[Line]:
 
 
 def make_recorder(
-    out_dir: Path, card: AdapterCard, *, resumed_step: int, on_step: Callable[[Line], None] | None
+    out_dir: Path,
+    card: AdapterCard,
+    *,
+    resumed_step: int,
+    on_step: Callable[[Line], None] | None,
+    blame: Callable[[], Sequence[int]] = tuple,
 ) -> Any:
-    """A transformers TrainerCallback. Lines after `resumed_step` are taken back: their steps will be done again."""
+    """A transformers TrainerCallback. Lines after `resumed_step` are taken back: their steps will be done again.
+
+    A loss or a gradient that is not finite raises ModelError naming the rows that `blame` gives, before anything of
+    that step is saved.
+    """
     from transformers import TrainerCallback
 
     earlier = [line for line in read_metrics(out_dir) if line["step"] <= resumed_step] if resumed_step else []
@@ -55,11 +64,18 @@ def make_recorder(
             logs = logs or {}
             if "loss" not in logs and "eval_loss" not in logs:
                 return  # the closing summary
-            measured = logs["loss"] if "loss" in logs else logs["eval_loss"]
-            if not math.isfinite(measured):
+            name = "loss" if "loss" in logs else "eval_loss"
+            # float16 scales its loss: gradients that overflow are skipped there, and no sign of a broken run
+            gradient = float(logs.get("grad_norm") or 0.0) if not args.fp16 else 0.0
+            if not math.isfinite(logs[name]) or not math.isfinite(gradient):
+                what = f"the loss is {logs[name]}"
+                if math.isfinite(logs[name]):
+                    what = f"the gradient is {gradient}"
+                seen = ", ".join(map(str, blame())) if name == "loss" else ""
                 raise ModelError(
-                    f"the loss is {measured} at step {state.global_step}: lower tuning.learning_rate "
-                    f"(now {args.learning_rate}) and resume from the last checkpoint, or start anew"
+                    f"{what} at step {state.global_step}: lower tuning.learning_rate (now {args.learning_rate}) and "
+                    "resume from the last checkpoint, or start anew"
+                    + (f"; that step saw the rows {seen} (from 0): look at them" if seen else "")
                 )
             counted = logs.get("num_tokens", logs.get("eval_num_tokens", 0)) or 0
             line: Line = {

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from groundtone.errors import DataError
 from groundtone.models.chat_format import ChatFormat
@@ -19,19 +18,8 @@ from groundtone.project import write_atomic
 from groundtone.prompts import template_hash
 from groundtone.refusal import is_refusal
 from groundtone.types import VoicePair
-from tuning.findings import (
-    LEVELS,
-    CheckName,
-    Finding,
-    Group,
-    Level,
-    groups_of,
-    imbalance,
-    in_tokens,
-    overlapping,
-    personal,
-    repeated,
-)
+from tuning.checks import LEVELS, CheckName, Level
+from tuning.findings import Finding, Group, groups_of, imbalance, in_tokens, overlapping, personal, repeated
 from tuning.languages import language_of
 from tuning.rows import IGNORED, Row, preview, render
 
@@ -44,7 +32,7 @@ _GENDERED = {"she": r"\b(?:she|her|hers)\b", "he": r"\b(?:he|him|his)\b", "they"
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """The rows as the model will see them. Lengths in tokens; `labelled` is the share that the loss looks at, 0 to 1."""
+    """The rows as the model will see them, lengths in tokens; `labelled` is the share that the loss looks at."""
 
     total: int
     longest: int
@@ -132,7 +120,9 @@ class DataReport:
 
     def _counts(self) -> list[str]:
         lines = ["## Groups", "", "| kind | name | rows | refusals | words per reply |", "|---|---|---|---|---|"]
-        lines += [f"| {g.kind} | {_cell(g.name)} | {g.rows} | {g.refusals} | {g.mean_reply_words} |" for g in self.groups]
+        lines += [
+            f"| {g.kind} | {_cell(g.name)} | {g.rows} | {g.refusals} | {g.mean_reply_words} |" for g in self.groups
+        ]
         spoken = ", ".join(f"{name} {n}" for name, n in self.languages.items())
         pronouns = ", ".join(f"{name} {n}" for name, n in self.gendered.items())
         return [*lines, "", f"Languages of the replies: {spoken}. Rows with pronouns: {pronouns}.", ""]
@@ -251,5 +241,3 @@ def _cell(text: str) -> str:
 
 def _fenced(text: str) -> str:
     return text.replace("```", "'''")
-
-

@@ -7,6 +7,7 @@ that was interrupted goes on from its newest checkpoint to the same weights. TRL
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -14,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import ModelError
+from groundtone.errors import ModelError, UserError
+from groundtone.files import as_user_error
 from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base, load_base, weights_sha256
 from groundtone.prompts import template_hash
 from groundtone.types import VoicePair
+from tuning.batch_watch import BatchWatch
 from tuning.labelled_loss import trainer_class
+from tuning.memory import Batching, ran_out_of_memory, ran_out_of_space, release_memory
 from tuning.recorder import Line, make_recorder, read_metrics
 from tuning.replay import mix
 from tuning.rows import Fitted, Row, fit, render, rows_sha256
@@ -117,30 +121,86 @@ def train(
         config=config,
     )
     checkpoint = begin(out_dir, card, resume=resume)
+    batching: Batching | None = Batching(batch_size, accumulate)
     try:
-        with quiet():
-            arguments = _arguments(
-                card,
-                out_dir=out_dir,
-                on=loaded,
-                rows=len(fitted.rows),
-                pack_into=_bin_tokens(fitted, limit) if packing else None,
-                evaluate=bool(held),
-                evaluate_first=bool(held) and checkpoint is None,
-                gradient_checkpointing=gradient_checkpointing,
-                keep_checkpoints=keep_checkpoints,
+        while batching is not None:
+            with quiet():
+                arguments = _arguments(
+                    card,
+                    out_dir=out_dir,
+                    on=loaded,
+                    rows=len(fitted.rows),
+                    batching=batching,
+                    pack_into=_bin_tokens(fitted, limit) if packing else None,
+                    evaluate=bool(held),
+                    evaluate_first=bool(held) and checkpoint is None,
+                    gradient_checkpointing=gradient_checkpointing,
+                    keep_checkpoints=keep_checkpoints,
+                )
+            trained = _attempt(
+                loaded, fitted.rows, held, card, arguments=arguments, checkpoint=checkpoint, on_step=on_step
             )
-            resumed_step = step_of(checkpoint) if checkpoint else 0
-            recorder = make_recorder(out_dir, card, resumed_step=resumed_step, on_step=on_step)
-            trainer = _trainer(loaded, fitted.rows, held, card, arguments=arguments, recorder=recorder)
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            adapter = save_adapter(trainer.model, out_dir / "adapter", card)
+            if trained is not None:
+                break
+            batching = batching.smaller()
+            checkpoint = newest_checkpoint(out_dir)
+            if batching is not None:
+                loaded = load_base(base, dtype=dtype, device=device)  # the adapter was put into the first one
+        if trained is None:
+            raise ModelError(
+                "memory does not suffice for one row at a time: lower tuning.max_length, set "
+                "tuning.gradient_checkpointing, or take a smaller model"
+            )
     except BaseException as error:  # Ctrl-C included: the run must not look alive
-        write_state(out_dir, card, status="failed", why=str(error) or type(error).__name__)
+        _mark_failed(out_dir, card, error)
+        if ran_out_of_space(error):
+            raise as_user_error(OSError(errno.ENOSPC, str(error)), out_dir) from error
         raise
     (out_dir / "README.md").unlink(missing_ok=True)  # the trainer's form, unfilled
     write_state(out_dir, card, status="done")
-    return _result(adapter, fitted, card, steps=trainer.state.global_step)
+    return _result(trained.adapter, fitted, card, steps=trained.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    adapter: Path
+    steps: int
+
+
+def _attempt(
+    loaded: Base,
+    rows: Sequence[Row],
+    held: Sequence[Row],
+    card: AdapterCard,
+    *,
+    arguments: Any,
+    checkpoint: Path | None,
+    on_step: Callable[[Line], None] | None,
+) -> _Trained | None:
+    """One training to its end, or None where memory ran out: checkpoints stay, and the caller tries smaller batches."""
+    out_dir = Path(arguments.output_dir)
+    watch = BatchWatch(rows, passes=arguments.gradient_accumulation_steps)
+    recorder = make_recorder(
+        out_dir, card, resumed_step=step_of(checkpoint) if checkpoint else 0, on_step=on_step, blame=watch.rows
+    )
+    try:
+        with quiet():
+            trainer = _trainer(loaded, rows, held, card, arguments=arguments, recorder=recorder)
+            watch.attach(trainer.model)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            return _Trained(save_adapter(trainer.model, out_dir / "adapter", card), trainer.state.global_step)
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+    release_memory(loaded.device)
+    return None
+
+
+def _mark_failed(out_dir: Path, card: AdapterCard, error: BaseException) -> None:
+    try:
+        write_state(out_dir, card, status="failed", why=str(error) or type(error).__name__)
+    except UserError as second:  # a full disk must not hide what went wrong first
+        error.add_note(str(second))
 
 
 def _limit(max_length: int | None, context_tokens: int | None) -> int | None:
@@ -179,6 +239,7 @@ def _arguments(
     out_dir: Path,
     on: Base,
     rows: int,
+    batching: Batching,
     pack_into: int | None,
     evaluate: bool,
     evaluate_first: bool,
@@ -197,9 +258,9 @@ def _arguments(
         learning_rate=config["learning_rate"],
         lr_scheduler_type="constant_with_warmup" if config["schedule"] == "constant" else config["schedule"],
         warmup_steps=round(config["warmup"] * steps),
-        per_device_train_batch_size=config["batch_size"],
-        per_device_eval_batch_size=config["batch_size"],
-        gradient_accumulation_steps=config["accumulate"],
+        per_device_train_batch_size=batching.size,
+        per_device_eval_batch_size=batching.size,
+        gradient_accumulation_steps=batching.accumulate,
         gradient_checkpointing=gradient_checkpointing,
         packing=pack_into is not None,
         eval_packing=False,

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from data.reader.hard_negatives import changed_question, lexical_neighbours, without_answer
-
 from groundtone.files import write_atomic
 from groundtone.text import sentence_spans
 

@@ -11,6 +11,7 @@ from eval.metrics.cost import latency_s, prompt_tokens, reply_tokens
 from eval.metrics.format import house_format
 from eval.metrics.hallucination import hallucination
 from eval.metrics.refusals import refused_right, refused_wrong
+from eval.metrics.restyled import restyled
 from eval.metrics.retrieval import recall_at, reciprocal_rank
 from eval.metrics.tone import ToneBands, tone
 from eval.style import Style
@@ -30,6 +31,7 @@ METRICS = (
     "tone",
     "format",
     "follows_change",
+    "restyled",
     "reply_tokens",
     "prompt_tokens",
     "latency_s",
@@ -50,6 +52,7 @@ def house_metrics(style: Style, bands: ToneBands | None, *, max_words: int = MAX
         "citation_recall": citation_recall,
         "format": house_format(style),
         "follows_change": partial(follows_change, max_words=max_words),
+        "restyled": restyled,
         "reply_tokens": reply_tokens,
         "prompt_tokens": prompt_tokens,
         "latency_s": latency_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def strength(
     if bake and choice.strength is not None:
         baked = pipeline.bake(where, settings, run=curve.run, strength=choice.strength, choice=choice)
     if as_json:
-        print_json({"curve": curve, "choice": choice, "baked": baked.id if baked else None})
+        print_json({"curve": asdict(curve), "choice": asdict(choice), "baked": baked.id if baked else None})
     else:
         _print_curve(curve, settings.eval.margins.model_dump())
         print(f"\n{choice.reason}")
@@ -126,15 +127,14 @@ def _list(where: Project, *, as_json: bool, folder: Path | None) -> None:
 
     entries, champion = list_adapters(where), where.champion()
     if as_json:
-        print_json({"adapters": entries, "champion": champion})
+        print_json({"adapters": [asdict(entry) for entry in entries], "champion": champion})
         return
     if not entries:
         print(f"no adapters in {where.runs_folder}")
         next_step("groundtone tune", "make the first one", project=folder)
         return
     rows = [
-        [e.run, e.base, e.data, "" if e.rank is None else str(e.rank), e.made or e.problem[:80]]
-        + ["champion" if e.run == champion else ""]
+        [e.run, e.base, e.data, str(e.rank or ""), e.made or e.problem[:80], "champion" if e.run == champion else ""]
         for e in entries
     ]
     print_table(["run", "base", "data", "rank", "made", ""], rows)

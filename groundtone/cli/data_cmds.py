@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,15 +34,18 @@ def check_data(
 ) -> None:
     """Look for duplicates, leaks and contradictions in the pairs, and for facts that their replies would teach.
 
-    Exits with 1 when more rows than tuning.facts_share teach a fact, unless tuning.facts is off. Rows count from 0.
+    Exits with 1 when more rows than tuning.facts_share teach a fact, unless tuning.facts is off.
+    In JSON rows count from 0.
     """
     from groundtone.joins import facts
-    from tuning.pairs import lint, read_pairs
+    from groundtone.joins.voice_data import read_voice
+    from tuning.pairs import lint
 
     where, settings = open_project(project, overrides)
     given = settings.tuning
-    pairs = read_pairs(data or settings.path(given.data))
-    report = lint(pairs, heldout=read_pairs(settings.path(given.heldout)) if given.heldout else ())
+    rows = read_voice(settings, data=data)
+    pairs = rows.pairs
+    report = lint(pairs, heldout=rows.heldout)
     with facts.indexed(where, settings) as index:
         found = facts.check(pairs, index, house=facts.house_phrases(settings))
         groups = facts.adapter_groups(pairs, index)
@@ -56,7 +58,7 @@ def check_data(
         for problem in report.problems():
             note(f"  {problem}")
         if found.findings:
-            _print_findings(found.findings if show_all else found.findings[:_SHOWN])
+            _print_findings(found.findings if show_all else found.findings[:_SHOWN], rows.where)
             if len(found.findings) > _SHOWN and not show_all:
                 note(f"and {len(found.findings) - _SHOWN} more; --all lists them")
         print(found.summary())
@@ -69,10 +71,35 @@ def check_data(
     raise typer.Exit(TEACHES_FACTS if beyond else 0)
 
 
-def _print_findings(findings: tuple[Finding, ...]) -> None:
-    rows = [[str(f.row), f.fact.kind, " ".join(f.fact.text.split()), f.where, f.source, f.suggestion] for f in findings]
+def _print_findings(findings: tuple[Finding, ...], places: tuple[str, ...]) -> None:
+    rows = [
+        [places[f.row], f.fact.kind, " ".join(f.fact.text.split()), f.where, f.source, f.suggestion] for f in findings
+    ]
     print_table(["row", "kind", "value", "where", "source", "what to do"], rows)
     print()
+
+
+@app.command("report")
+def report_data(
+    data: DataOption = None,
+    text_only: Annotated[
+        bool, typer.Option("--text-only", help="Do not look at the rows as tokens: no model is needed.")
+    ] = False,
+    project: ProjectOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the report that `groundtone tune` writes into its run. Exits with 1 where it would refuse to train."""
+    from groundtone.joins.voice_data import read_voice, report_on
+
+    _, settings = open_project(project, overrides)
+    report = report_on(settings, read_voice(settings, data=data), in_tokens=not text_only)
+    if as_json:
+        print(report.to_json(), end="")
+    else:
+        print(report.to_markdown())
+        next_step("groundtone data check", "see which facts the rows would teach", project=project)
+    raise typer.Exit(1 if report.refused else 0)
 
 
 @app.command("mask")
@@ -94,20 +121,22 @@ def mask_data(
     """Write the pairs without the facts that they would teach."""
     from groundtone.files import write_atomic
     from groundtone.joins import facts
-    from tuning.fact_rows import rewrite
+    from groundtone.joins.voice_data import columns_of
+    from tuning.fact_rows import rewrite, to_json_lines
     from tuning.pairs import read_pairs
+    from tuning.tables import locate
 
     _, settings = open_project(project, overrides)
-    path = data or settings.path(settings.tuning.data)
-    if out.resolve() == path.resolve():
+    path = data or locate(settings.tuning.data, root=settings.root)
+    if isinstance(path, Path) and out.resolve() == path.resolve():
         raise DataError(f"--out is {out}, the file that is read: name another one, so that the original stays")
-    pairs = read_pairs(path)
+    pairs = read_pairs(path, columns=columns_of(settings.tuning))
     house = facts.house_phrases(settings)
     report = facts.check(pairs, None, house=house)  # whether a row teaches does not depend on the documents
     made = rewrite(pairs, report, mode=mode, seed=settings.tuning.seed if seed is None else seed, house=house)
     if not made.pairs:
         raise DataError(f"{path}: every row teaches facts and nothing else; add context to the rows")
-    write_atomic(out, "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in made.pairs))
+    write_atomic(out, to_json_lines(made.pairs))
     if as_json:
         print_json(
             {"out": str(out), "rows": len(made.pairs), "dropped": made.dropped, "cut": made.cut}

@@ -30,10 +30,19 @@ def reference() -> str:
     """The whole page as Markdown."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    parts = [_HEAD, *(_command(name, command) for name, command in group.commands.items())]
+    parts = [_HEAD, *(_command(name, command) for name, command in _flat(group))]
     parts.append("# Settings of groundtone.yaml\n\nFor one command: `--set section.key=value`.\n")
     parts += [_section(name, model) for name, model in SECTIONS.items()]
     return "\n".join(parts)
+
+
+def _flat(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name; those of a group one by one ("data check")."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _flat(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _command(name: str, command: Any) -> str:

@@ -123,6 +123,9 @@ def tune(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped, from its last checkpoint.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate memory and time, from two steps on the longest rows.")
+    ] = False,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -131,6 +134,14 @@ def tune(
     from groundtone import pipeline
 
     where, settings = open_project(project, overrides)
+    if dry_run:
+        needed = pipeline.dry_run(settings)
+        if as_json:
+            print_json(needed)
+        else:
+            print("\n".join(needed.lines()))
+            next_step("groundtone tune", "start it", project=project)
+        return
     with progress_bars() as progress:
         run = pipeline.tune(where, settings, resume=resume, progress=progress, say=note)
     if as_json:

@@ -21,6 +21,7 @@ from groundtone.files import now_iso, sha256_text, write_atomic
 from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of, with_reader
 from groundtone.joins.given import GivenContext
 from groundtone.joins.retrievers import Edit, Edited, Remembering, edited
+from groundtone.joins.voice_data import columns_of
 from groundtone.project import Project
 from groundtone.settings import Settings
 from groundtone.types import Answer, Answerer, EvalRecord, Generator, Hit, Passage, Question, VoicePair
@@ -98,7 +99,11 @@ def read_material(settings: Settings, *, limit: int | None = None) -> Material:
         )
     changes = read_changes(questions_path) if questions_path.is_dir() else ()
     training = settings.path(settings.tuning.data)
-    bands = learn_bands([pair.reply for pair in read_pairs(training)]) if training.is_file() else None
+    bands = (
+        learn_bands([pair.reply for pair in read_pairs(training, columns=columns_of(settings.tuning))])
+        if training.is_file()
+        else None
+    )
     return Material(
         questions=tuple(_first_of_each(questions, lambda q: q.kind, limit)),
         edits={c.question.id: Edit(c.source, c.quote, c.changed_quote) for c in changes},

@@ -5,6 +5,7 @@ Also the lineage of access groups: rows that quote a document inherit its groups
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,12 +61,12 @@ class _Passages:
         self._passages = passages
         self._holding: dict[tuple[str, str], list[tuple[int, Fact]]] = defaultdict(list)
         self._words: dict[int, set[str]] = {}
-        self._naming: dict[str, list[int]] = defaultdict(list)  # first word of a name, folded -> passages
+        self._naming: dict[str, set[int]] = defaultdict(set)  # word of a name -> passages
         for number, passage in enumerate(passages):
             for fact in facts_in(f"{passage.heading}\n{passage.text}" if passage.heading else passage.text):
                 if fact.kind == "name":
-                    for word in {part.casefold() for part in fact.text.split()}:
-                        self._naming[word].append(number)
+                    for word in _name_words(fact):
+                        self._naming[word].add(number)
                     continue
                 for bucket in _buckets(fact):
                     self._holding[bucket].append((number, fact))
@@ -73,7 +74,7 @@ class _Passages:
     def source(self, fact: Fact, sentence: str) -> str:
         """The source of the passage that fits the sentence best; "" where none holds the value about such a thing."""
         if fact.kind == "name":
-            near = {n for part in fact.text.casefold().split() for n in self._naming.get(part, ())}
+            near = set.intersection(*(self._naming.get(word, set()) for word in _name_words(fact)))
             holding = [n for n in sorted(near) if contains_value(self._text(n), fact.text)]
             own: set[str] = set()  # a name is what it is about
         else:
@@ -93,6 +94,11 @@ class _Passages:
         if number not in self._words:
             self._words[number] = set(content_words(self._text(number)))
         return self._words[number]
+
+
+def _name_words(fact: Fact) -> set[str]:
+    """The words of a name, folded, without possessives."""
+    return {re.sub(r"['’]s?$", "", word) for word in fact.text.casefold().split()}
 
 
 def _buckets(fact: Fact) -> list[tuple[str, str]]:
@@ -151,10 +157,11 @@ def prepare(project: Project, settings: Settings, pairs: Sequence[VoicePair]) ->
     if mode == "refuse" and report.share > settings.tuning.facts_share:
         first = report.findings[0]
         raise DataError(
-            f"{report.summary()}; more than tuning.facts_share {settings.tuning.facts_share:g} (first: row "
-            f"{first.row}, {first.fact.text!r}): see `groundtone data check`, or set tuning.facts to mask, randomise or report"
+            f"{report.summary()}; more than tuning.facts_share {settings.tuning.facts_share:g} (first: "
+            f"row {first.row}, {first.fact.text!r}): see `groundtone data check`, or set tuning.facts to mask, "
+            "randomise or report"
         )
-    if mode in ("report", "refuse"):
+    if mode == "report" or mode == "refuse":  # spelled out so that the types below narrow
         return Prepared(tuple(pairs), report.summary(), {"facts": notes} | groups)
     made = rewrite(pairs, report, mode=mode, seed=settings.tuning.seed, house=house)
     if not made.pairs:
@@ -190,7 +197,8 @@ def row_groups(pairs: Sequence[VoicePair], index: SearchableIndex) -> tuple[tupl
 
     def quotes(pair: VoicePair, groups: tuple[str, ...]) -> bool:
         named = any(names_source(pair.source, document.source) for document in restricted[groups])
-        return named or any(traces[groups].within(text) for text in (*pair.context, pair.prompt, pair.reply))
+        texts = (*pair.context, *(turn.text for turn in pair.history), pair.prompt, pair.reply)
+        return named or any(traces[groups].within(text) for text in texts)
 
     return tuple(
         tuple(sorted({group for groups in restricted if quotes(pair, groups) for group in groups})) for pair in pairs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from eval.suite import read_general, read_questions
 from groundtone import prompts
-from groundtone.joins.evaluation import read_material
 from groundtone.settings import Settings
 from groundtone.types import Prompt
 from tuning.pairs import read_pairs
@@ -22,14 +22,15 @@ def replay_prompts(settings: Settings, *, n: int = REPLAYED) -> list[Prompt]:
     for named in (settings.eval.voice, settings.tuning.data):
         path = settings.path(named)
         if path.is_file():
-            found += spread([prompts.of_pair(pair) for pair in read_pairs(path)], n - len(found))
+            found += _spread([prompts.of_pair(pair) for pair in read_pairs(path)], n - len(found))
     if len(found) < n:
-        material = read_material(settings)
-        texts = [q.text for q in (*material.questions, *(item.question for item in material.general))]
-        found += spread([prompts.closed_book(text) for text in texts], n - len(found))
+        asked, general = settings.path(settings.eval.questions), settings.path(settings.eval.general)
+        questions = [*(read_questions(asked) if asked.exists() else ())]
+        questions += [item.question for item in (read_general(general) if general.exists() else ())]
+        found += _spread([prompts.closed_book(question.text) for question in questions], n - len(found))
     return found
 
 
-def spread(items: list[Prompt], n: int) -> list[Prompt]:
+def _spread(items: list[Prompt], n: int) -> list[Prompt]:
     """At most `n` of the items at even distances, in order."""
     return items if len(items) <= n else [items[i * len(items) // n] for i in range(max(n, 0))]

@@ -6,6 +6,7 @@ The report compares the rows with every prompt that an evaluation asks, so it ne
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from eval.suite import read_general, read_questions
 from groundtone.joins.arms import model_id
@@ -51,21 +52,26 @@ def columns_of(given: TuningConfig) -> Columns:
     )
 
 
-def read_voice(settings: Settings) -> VoiceData:
-    """Reads tuning.data, tuning.heldout and tuning.replay_data. Raises DataError naming every problem of a file."""
+def read_voice(settings: Settings, *, data: Path | None = None) -> VoiceData:
+    """Reads `data` or tuning.data, tuning.heldout and tuning.replay_data.
+
+    Raises DataError naming every problem of a file.
+    """
     given = settings.tuning
     columns = columns_of(given)
-    where = locate(given.data, root=settings.root)
+    where = data or locate(given.data, root=settings.root)
     table = read_table(where, columns=columns)
-    data = VoiceData(table.pairs, table.where, (), (), table.notes, {given.data: content_sha256(where)}, {})
+    table = replace(table, where=tuple(place.removeprefix(f"{settings.root}/") for place in table.where))
+    inputs = {str(data or given.data): content_sha256(where)}
+    voice = VoiceData(table.pairs, table.where, (), (), table.notes, inputs, {})
     if isinstance(given.heldout, float):
         sides = sides_of(table.pairs, table.where, heldout=given.heldout, seed=given.seed)
         told = (
             f"{len(sides.heldout)} of {len(table.pairs)} rows are held out: all of {len(sides.sources['heldout'])} "
             f"sources, none of the other {len(sides.sources['train'])}"
         )
-        data = replace(
-            data,
+        voice = replace(
+            voice,
             pairs=sides.train,
             where=sides.train_where,
             heldout=sides.heldout,
@@ -74,11 +80,11 @@ def read_voice(settings: Settings) -> VoiceData:
         )
     elif given.heldout:
         held = read_table(locate(given.heldout, root=settings.root), columns=columns)
-        data = replace(data, heldout=held.pairs, notes=(*data.notes, *held.notes))
+        voice = replace(voice, heldout=held.pairs, notes=(*voice.notes, *held.notes))
     if given.replay_data:
         replay = read_pairs(locate(given.replay_data, root=settings.root), default_source="replay")
-        data = replace(data, replay=replay)
-    return data
+        voice = replace(voice, replay=replay)
+    return voice
 
 
 def report_on(settings: Settings, data: VoiceData, *, in_tokens: bool = True) -> DataReport:

@@ -10,6 +10,7 @@ from eval.metrics.correctness import correct, follows_change
 from eval.metrics.format import format_problems, house_format
 from eval.metrics.hallucination import hallucination
 from eval.metrics.refusals import refused_right, refused_wrong
+from eval.metrics.restyled import restyled
 from eval.metrics.retrieval import recall_at, reciprocal_rank
 from eval.metrics.tone import learn_bands, tone
 from eval.style import Style
@@ -173,3 +174,12 @@ def test_every_metric_of_the_table_is_there_and_answers_for_anything():
         for name, metric in metrics.items():
             score = metric(asked, Answer("a", asked, "", refused=True))
             assert score.value is None or 0 <= score.value <= 1, name
+
+
+def test_restyled_counts_what_stood_in_the_strict_mode_only() -> None:
+    kept = replace(answer(ASKED, "Three days [1]."), provenance={"mode": "strict"})
+    quoted = replace(kept, provenance={"mode": "strict", "quoted_because": "no passage says 9 days"})
+    grounded = replace(kept, provenance={"mode": "grounded"})
+    refused = replace(kept, citations=(), refused=True)
+    assert [restyled(ASKED, a).value for a in (kept, quoted, grounded, refused)] == [1.0, 0.0, None, None]
+    assert "9 days" in restyled(ASKED, quoted).why
