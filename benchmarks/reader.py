@@ -6,8 +6,9 @@ spans       the passage is given: token F1 of the span with the best of people's
 near miss   AUROC between questions that the paragraph answers and questions that people wrote so that it does not
 searched    the real path over the question's document, four passages read: the quotation of at most 40 words holds the
             answer; refusing questions that people wrote so that their paragraph does not answer
-One of the two held-out articles and two of the four policies chose the bound and the weight of the search score
-(`--choose` prints how); the figures are from the others. Intervals are 95 %, bootstrapped over paragraphs.
+The weights of shared words and search score and the bound were chosen on one of the two held-out articles, two of the
+four policies (`--choose` prints them) and the sample company's questions; the figures are from the others. Intervals
+are 95 %, bootstrapped over paragraphs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +27,7 @@ import numpy as np
 
 from benchmarks.data_sets import SHARED
 from data.reader.rows import Item, held_out, policyqa, squad
-from groundtone.answer_spans import SEARCH_SHARE, mark
+from groundtone.answer_spans import SEARCH_SHARE, WORDS_SHARE, mark
 from groundtone.models.encoders import MINILM, load_encoder
 from groundtone.models.reader import Reader, Reading, bundled_reader
 from groundtone.quoting import answers
@@ -46,6 +48,7 @@ class Shown:
 
     item: Item
     hits: tuple[Hit, ...]
+    readings: tuple[Reading, ...]
     answerable: bool
     found: bool
 
@@ -85,8 +88,9 @@ def searched(items: Sequence[Item], reader: Reader, folder: Path) -> list[Shown]
     readings = iter(reader.read_many(rows))
     shown = []
     for item, hits in zip(items, found, strict=True):
-        marked = tuple(mark(hit, next(readings)) for hit in hits)
-        shown.append(Shown(item, marked, item.start >= 0, any(h.passage.source == names[item.context] for h in hits)))
+        own = tuple(next(readings) for _ in hits)
+        there = any(hit.passage.source == names[item.context] for hit in hits)
+        shown.append(Shown(item, tuple(hits), own, item.start >= 0, there))
     return shown
 
 
@@ -101,39 +105,43 @@ def _within_documents(index: Index, items: Sequence[Item]) -> list[list[Hit]]:
     return [found[i] for i in range(len(items))]
 
 
-def best(shown: Shown, share: float) -> tuple[Hit, float]:
-    """The hit that answers best and how well, with that weight of the search score."""
-    values = [(hit.answer_score or 0.0) + share * hit.score for hit in shown.hits]
-    at = int(np.argmax(values))
-    return shown.hits[at], values[at]
+def best(shown: Shown, words: float, share: float) -> tuple[Hit, float]:
+    """The hit that answers best with those weights of shared words and search score, and how well any hit answers."""
+    marked = mark(shown.item.question, shown.hits, shown.readings, words=words, search=share)
+    worth = max((hit.answer_score or 0.0) + share * hit.score for hit, _ in marked)
+    return max(marked, key=lambda pair: pair[1])[0], worth
 
 
-def quotes_the_answer(shown: Shown, share: float) -> bool:
+def holds_the_answer(hit: Hit, item: Item) -> bool:
     """Whether the sentence quoted holds an accepted answer."""
-    hit, _ = best(shown, share)
     said = answers([Snippet(1, hit, hit.passage.text)])
-    return bool(said) and any(normalise(s) in normalise(said[0].text) for s in shown.item.spellings)
+    return bool(said) and any(normalise(spelling) in normalise(said[0].text) for spelling in item.spellings)
 
 
-def choose(rows: Sequence[Shown]) -> tuple[float, float]:
+def choose(rows: Sequence[Shown]) -> tuple[float, float, float]:
     """The bound that keeps KEPT of the right quotations, and the weight with which it gets most right.
 
     Right is a right quotation that is kept, or a refusal where people wrote the question so that nothing answers.
     """
     tried = []
-    for share in (0.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0):
-        right = [row for row in rows if row.answerable and quotes_the_answer(row, share)]
+    for words, share in product((0.0, 6.0, 12.0, 18.0), (0.0, 8.0, 16.0, 24.0)):
+        chosen = [best(row, words, share) for row in rows]
+        right = [
+            v for (hit, v), row in zip(chosen, rows, strict=True) if row.answerable and holds_the_answer(hit, row.item)
+        ]
         rate = len(right) / sum(row.answerable for row in rows)
-        bound = float(np.quantile([best(row, share)[1] for row in right], 1 - KEPT))
-        refused = np.mean([best(row, share)[1] < bound for row in rows if not row.answerable])
-        print(f"  share {share:>4}: quotes {rate:.3f}; bound {bound:.2f} refuses {refused:.3f} of what has no answer")
-        tried.append((KEPT * rate + float(refused), -share, bound))
-    _, share, bound = max(tried)
-    print(f"chosen: share {-share}, bound {bound:.2f} (n={len(rows)})")
-    return -share, bound
+        bound = float(np.quantile(right, 1 - KEPT))
+        refused = float(np.mean([v < bound for (_, v), row in zip(chosen, rows, strict=True) if not row.answerable]))
+        print(f"  words {words:>4} search {share:>4}: quotes {rate:.3f}; bound {bound:.2f} refuses {refused:.3f}")
+        tried.append((KEPT * rate + refused, words, share, bound))
+    _, words, share, bound = max(tried)
+    print(f"best here: words {words}, search {share}, bound {bound:.2f} (n={len(rows)})")
+    return words, share, bound
 
 
-def report(items: Sequence[Item], reader: Reader, rows: Sequence[Shown], *, share: float, bound: float) -> None:
+def report(
+    items: Sequence[Item], reader: Reader, rows: Sequence[Shown], *, words: float, share: float, bound: float
+) -> None:
     """The three tables."""
     own: list[Reading] = reader.read_many([(i.question, i.title, i.context) for i in items])
     for name in ("squad2_open", "policyqa"):
@@ -147,11 +155,12 @@ def report(items: Sequence[Item], reader: Reader, rows: Sequence[Shown], *, shar
             print(f"{name:<12} near-miss AUROC     {cell(auroc_interval(answered, none))}")
         some = [row for row in rows if row.item.source.startswith(name)]
         there = [float(row.found) if row.answerable else None for row in some]
-        said = [best(row, share)[1] >= bound for row in some]
+        chosen = [best(row, words, share) for row in some]
+        said = [v >= bound for _, v in chosen]
         keys = [short_hash(row.item.context) for row in some]
         right = [
-            float(s and quotes_the_answer(row, share)) if row.answerable else None
-            for s, row in zip(said, some, strict=True)
+            float(s and holds_the_answer(hit, row.item)) if row.answerable else None
+            for s, (hit, _), row in zip(said, chosen, some, strict=True)
         ]
         refused = [None if row.answerable else float(not s) for s, row in zip(said, some, strict=True)]
         wrongly = [float(not s) if row.answerable else None for s, row in zip(said, some, strict=True)]
@@ -191,19 +200,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--reader", type=Path, default=None, help="an adapter's folder; the bundled one by default")
-    parser.add_argument("--choose", action="store_true", help="choose bound and weight anew on the choosing half")
+    parser.add_argument(
+        "--choose", action="store_true", help="print what each pair of weights gives on the choosing half"
+    )
     given = parser.parse_args()
     reader = Reader.load(given.reader or bundled_reader())
     data = given.shared / "data"
     items = [i for i in (*squad(data), *policyqa(data)) if held_out(i)]
     second = [i for i in items if i.source not in CHOOSING]
-    share, bound = SEARCH_SHARE, float(AssistantConfig().min_answer)
+    words, share, bound = WORDS_SHARE, SEARCH_SHARE, float(AssistantConfig().min_answer)
     with TemporaryDirectory() as folder:
         rows = searched(items, reader, Path(folder))
     if given.choose:
-        share, bound = choose([row for row in rows if row.item.source in CHOOSING])
-    print(f"weight of the search score {share}, bound {bound:.2f}")
-    report(second, reader, [row for row in rows if row.item.source not in CHOOSING], share=share, bound=bound)
+        choose([row for row in rows if row.item.source in CHOOSING])
+    print(f"in use: words {words}, search score {share}, bound {bound:.2f}")
+    report(
+        second, reader, [row for row in rows if row.item.source not in CHOOSING], words=words, share=share, bound=bound
+    )
 
 
 if __name__ == "__main__":

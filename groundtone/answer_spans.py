@@ -1,41 +1,54 @@
-"""Reading what was found: which words of which passage answer the question, and whether any do.
+"""Reading what was found: which sentence of which passage answers the question, and whether any does.
 
 A search finds passages on the topic; whether one of them holds the answer is another question (a score threshold tells
-missing documents from present ones well and near misses hardly at all). A reader answers it, passage by passage.
+missing documents from present ones well and near misses hardly at all). A reader answers it, sentence by sentence; the
+words that question and sentence share count beside it, for a small reader mistakes one row of a table for another.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from groundtone.text import Span, sentence_spans
+from groundtone.text import Span, content_words
 from groundtone.types import Hit, Retriever
 
-# log-odds of an answer that one whole point of the search score is worth: benchmarks/reader.py --choose
+# What one whole point of the search score, and all of the question's words, are worth in log-odds of an answer
+# (benchmarks/reader.py --choose). Words choose between sentences; they do not decide whether there is an answer, since
+# how many of them question and document share is a habit of the people who ask.
 SEARCH_SHARE = 16.0
+WORDS_SHARE = 12.0
+HEADING_WEIGHT = 0.5  # a word that only the heading holds counts half
 
 
-class Found(Protocol):
-    """The words of one passage that answer best, in its characters, and their log-odds against "no answer"."""
+class InSentence(Protocol):
+    """The words of one sentence that answer best, both in characters of the passage, and their log-odds."""
 
     @property
-    def start(self) -> int: ...
+    def sentence(self) -> Span: ...
 
     @property
-    def end(self) -> int: ...
+    def answer(self) -> Span: ...
 
     @property
     def score(self) -> float: ...
+
+
+class Found(Protocol):
+    """What a reader made of one passage."""
+
+    @property
+    def sentences(self) -> Sequence[InSentence]: ...
 
 
 class PassageReader(Protocol):
     """Anything that points at answers, such as `groundtone.models.reader.Reader`."""
 
     def read(self, question: str, passages: Sequence[tuple[str, str]]) -> Sequence[Found]:
-        """For each (heading, passage) the best span, in order."""
+        """For each (heading, passage) its sentences' best spans, in order."""
         ...
 
 
@@ -53,25 +66,18 @@ class ReadingRetriever:
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         """At most k hits, the best answer first."""
-        return self._read(query, self._inner.search(query, k=max(k, self._depth), groups=groups))[:k]
+        hits = self._inner.search(query, k=max(k, self._depth), groups=groups)
+        near, far = hits[: self._depth], hits[self._depth :]
+        shown = [(hit.passage.heading, hit.passage.text) for hit in near]
+        return ordered(mark(query, near, self._reader.read(query, shown)))[:k] + far[: max(0, k - len(near))]
 
     def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
         """`search` for each query, in order."""
         return [self.search(query, k=k, groups=groups) for query in queries]
 
-    def _read(self, query: str, hits: list[Hit]) -> list[Hit]:
-        near, far = hits[: self._depth], hits[self._depth :]
-        shown = [(hit.passage.heading, hit.passage.text) for hit in near]
-        marked = [mark(hit, found) for hit, found in zip(near, self._reader.read(query, shown), strict=True)]
-        order = sorted(range(len(marked)), key=lambda i: (-(value(marked[i]) or 0.0), i))
-        ranked = [
-            replace(marked[i], ranks={**marked[i].ranks, "reader": rank}) for rank, i in enumerate(order, start=1)
-        ]
-        return ranked + far
-
 
 def value(hit: Hit) -> float | None:
-    """How well a hit answers: the reader's log-odds and the search score together; None where nobody read it."""
+    """How well a hit answers, its search score included; None where nobody read it."""
     return None if hit.answer_score is None else hit.answer_score + SEARCH_SHARE * hit.score
 
 
@@ -80,16 +86,58 @@ def best_value(hits: Sequence[Hit]) -> float | None:
     return max((v for v in map(value, hits) if v is not None), default=None)
 
 
-def mark(hit: Hit, found: Found) -> Hit:
-    """The hit with its answer marked and the sentence that holds it put first."""
-    if found.start >= found.end:
-        return replace(hit, answer=None, answer_score=-math.inf)
-    around = sentence_around(hit.passage.text, (found.start, found.end))
-    rest = tuple(span for span in hit.best if span != around)
-    return replace(hit, answer=(found.start, found.end), answer_score=found.score, best=(around, *rest))
+def ordered(marked: Sequence[tuple[Hit, float]]) -> list[Hit]:
+    """Read hits, the best answer first, with their rank among the readings."""
+    order = sorted(marked, key=lambda pair: -pair[1])
+    return [replace(hit, ranks={**hit.ranks, "reader": rank}) for rank, (hit, _) in enumerate(order, start=1)]
 
 
-def sentence_around(text: str, span: Span) -> Span:
-    """The sentences that a span touches, from the first one's start to the last one's end."""
-    touched = [(a, b) for a, b in sentence_spans(text) if a < span[1] and span[0] < b]
-    return (touched[0][0], touched[-1][1]) if touched else span
+def mark(
+    question: str,
+    hits: Sequence[Hit],
+    readings: Sequence[Found],
+    *,
+    words: float = WORDS_SHARE,
+    search: float = SEARCH_SHARE,
+) -> list[tuple[Hit, float]]:
+    """The hits with their answers marked, each with what its order goes by.
+
+    The sentence that holds the answer is put first among the best ones. `words` and `search` are the weights of shared
+    words and of the search score beside the reader's log-odds.
+    """
+    parts = [list(found.sentences) for found in readings]
+    texts = [[hit.passage.text[slice(*part.sentence)] for part in some] for hit, some in zip(hits, parts, strict=True)]
+    shares = shared_words(question, [(hit.passage.heading, some) for hit, some in zip(hits, texts, strict=True)])
+    marked = []
+    for hit, some, share in zip(hits, parts, shares, strict=True):
+        if not some:
+            marked.append((replace(hit, answer=None, answer_score=-math.inf), -math.inf))
+            continue
+        worth = [part.score + words * part_share for part, part_share in zip(some, share, strict=True)]
+        at = worth.index(max(worth))
+        rest = tuple(span for span in hit.best if span != some[at].sentence)
+        found = replace(hit, answer=some[at].answer, answer_score=some[at].score, best=(some[at].sentence, *rest))
+        marked.append((found, worth[at] + search * hit.score))
+    return marked
+
+
+def shared_words(question: str, passages: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+    """For each sentence of each (heading, sentences) the share of the question's content words that it holds, 0 to 1.
+
+    A word weighs ln(1 + N/df) over all sentences given: what stands everywhere tells nothing.
+    """
+    asked = set(content_words(question))
+    held = [
+        [(asked & set(content_words(text)), asked & set(content_words(heading))) for text in texts]
+        for heading, texts in passages
+    ]
+    flat = [pair for some in held for pair in some]
+    seen = Counter(word for direct, above in flat for word in direct | above)
+    weight = {word: math.log(1 + len(flat) / (seen[word] or 0.5)) for word in asked}
+    total = sum(weight.values()) or 1.0
+
+    def share(direct: set[str], above: set[str]) -> float:
+        heading = sum(weight[word] for word in above - direct)
+        return (sum(weight[word] for word in direct) + HEADING_WEIGHT * heading) / total
+
+    return [[share(direct, above) for direct, above in some] for some in held]

@@ -77,8 +77,8 @@ class Assistant:
 
     `retriever` may be None in mode "closed-book" only. The best `search_k` hits are kept with the answer, the first `k`
     of them are shown to the model. `check` judges the claims of an answer against all of its hits. Without asking the
-    model it refuses when the best hit scores below `min_score` (0: never), or, where a reader read the hits, when the
-    best of them answers less well than `min_answer` (`answer_spans.value`; None: never).
+    model it refuses when the best hit scores below `min_score` (0: never); where a reader read the hits, instead when
+    the best of them answers less well than `min_answer` (`answer_spans.value`, which includes the score; None: never).
     """
 
     def __init__(
@@ -237,10 +237,10 @@ class Assistant:
         """Who refuses before the model is asked: nothing on the topic was found, or nothing that answers."""
         if self.mode == "closed-book":
             return None
-        if max((hit.score for hit in hits), default=-1.0) < self.min_score:
-            return "retrieval"
         value = best_value(hits)
-        return "reader" if value is not None and self.min_answer is not None and value < self.min_answer else None
+        if value is not None and self.min_answer is not None:  # it includes the search score
+            return "reader" if value < self.min_answer else None
+        return "retrieval" if max((hit.score for hit in hits), default=-1.0) < self.min_score else None
 
     def _search(self, question: Question) -> list[Hit]:
         if self.retriever is None:

@@ -49,8 +49,8 @@ class AssistantConfig(BaseModel):
     )
     min_answer: float = Field(
         6.4,
-        description="Refuse without asking the model when no passage that was read answers better than this "
-        "(log-odds of its answer + 16 x search score; benchmarks/reader.py --choose).",
+        description="Where a reader reads: refuse without asking the model when no passage answers better than this "
+        "(log-odds of its answer + 16 x search score); -99 never does.",
     )
     context: Literal["sentences", "passages"] = Field(
         "sentences", description="What the model is shown of each hit: its best sentence, or the whole passage."
@@ -58,7 +58,8 @@ class AssistantConfig(BaseModel):
     k: int = Field(4, ge=1, le=50, description="How many hits the model is shown at most.")
     context_tokens: int = Field(220, ge=16, description="Budget for all that is shown, in tokens.")
     min_score: float = Field(
-        0.43, description="Refuse without asking the model when the best hit scores below this; 0 never does."
+        0.43,
+        description="Where nobody reads: refuse without asking when the best hit scores below this; 0: never.",
     )
     check: bool = Field(True, description="Check every claim of an answer against the passages it was shown.")
 

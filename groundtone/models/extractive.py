@@ -21,7 +21,9 @@ ORDER_PRIOR = 0.1  # the first passage's advantage over one far down, as a share
 RANK_PRIOR = 0.3  # the advantage of a passage's best sentence by the retriever's own score, where it gave one
 MIN_OVERLAP = 0.2  # share of the question's weight that some sentence must hold, or the reply is a refusal
 SECOND_GAIN = 0.2  # share that a second sentence must add to be quoted too
-SECOND_ANSWER = 0.0  # log-odds above which a second passage's answer may be quoted beside the best one
+_TWO = re.compile(
+    r"\band\b|[;,]", re.IGNORECASE
+)  # where a reader points at one answer: a question that may ask for two
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class ExtractiveModel:
         yield from re.findall(r"\s*\S+", self._one(prompt, max_new_tokens).text)
 
     def _one(self, prompt: Prompt, max_new_tokens: int) -> Generation:
-        quoted = _read(prompt) or self._quotes(prompt)
+        quoted = self._quotes(prompt)
         while len(quoted) > 1 and sum(len(q.text.split()) + 1 for q in quoted) > max_new_tokens:
             quoted.pop()
         text = " ".join(q.cited() for q in quoted) or REFUSAL
@@ -81,9 +83,14 @@ class ExtractiveModel:
         def score(sentence: _Sentence) -> float:
             return held(sentence, asked) + sentence.prior
 
+        read = next(iter(answers(prompt.snippets)), None)
         best = max(shown, key=score)  # the first of equals, so the order of passages decides
-        if max(held(sentence, asked) for sentence in shown) < self._min_overlap:
+        if read is not None:
+            best = next((s for s in shown if s.quotation.span == read.span), _quoted(read))
+        elif max(held(sentence, asked) for sentence in shown) < self._min_overlap:
             return []
+        if read is not None and not _TWO.search(prompt.question):
+            return [read]
         left = asked - best.words - best.heading
         others = [s for s in shown if s is not best and s.text != best.text]
         second = max(others, key=lambda s: held(s, left), default=None)
@@ -92,18 +99,9 @@ class ExtractiveModel:
         return [best.quotation]
 
 
-def _read(prompt: Prompt) -> list[Quotation]:
-    """The best answer that a reader marked, and a second one from another passage when both halves are asked for."""
-    found = answers(prompt.snippets)
-    if not found:
-        return []
-    best = found[0]
-    left = set(content_words(prompt.question)) - set(content_words(best.text))
-    for other in found[1:]:
-        gain = len(left & set(content_words(other.text)))
-        if other.score is not None and other.score > SECOND_ANSWER and gain >= 2 and other.text != best.text:
-            return [best, other]
-    return [best]
+def _quoted(quotation: Quotation) -> _Sentence:
+    """A quotation that is less than a whole sentence."""
+    return _Sentence(quotation, frozenset(content_words(quotation.text)), frozenset(), 0.0)
 
 
 def _sentences(snippet: Snippet) -> Iterator[_Sentence]:

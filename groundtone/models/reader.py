@@ -24,6 +24,7 @@ from groundtone.models.encoders import MINILM, known_folder
 from groundtone.models.encoders.folder import EncoderFolder
 from groundtone.models.span_format import MAX_TOKENS, SPAN_FORMAT_VERSION, Shown, SpanFormat
 from groundtone.models.weights import weights_sha256
+from groundtone.text import Span, sentence_spans
 
 BUNDLED = "minilm"
 FEW_TOKENS = (
@@ -38,13 +39,26 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class InSentence:
+    """The best span inside one sentence of a passage, both in its characters, and its log-odds."""
+
+    sentence: Span
+    answer: Span
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """The best span of one passage, in its characters, and its log-odds against "no answer" there."""
+    """The best span of one passage, in its characters, and its log-odds against "no answer" there.
+
+    `sentences` says the same of each sentence alone, in reading order.
+    """
 
     start: int
     end: int
     text: str
     score: float
+    sentences: tuple[InSentence, ...] = ()
 
 
 class _Engine(Protocol):
@@ -164,18 +178,28 @@ def _wide(stored: NDArray[np.generic]) -> Floats:
 
 
 def _best(shown: Shown, start: Floats, end: Floats, passage: str) -> Reading:
-    """The span with the highest sum of logits, at most `_LONGEST_SPAN` tokens long."""
+    """The span with the highest sum of logits, at most `_LONGEST_SPAN` tokens long; over all, and per sentence."""
     inside = [i for i, span in enumerate(shown.offsets) if span]
     if not inside:
         return Reading(0, 0, "", float("-inf"))
     first, last = inside[0], inside[-1] + 1
-    size = last - first
-    reach = np.arange(size)[None, :] - np.arange(size)[:, None]  # tokens from start to end
-    pairs = start[first:last, None] + end[None, first:last]
+    reach = np.arange(last - first)[None, :] - np.arange(last - first)[:, None]  # tokens from start to end
+    pairs = start[first:last, None] + end[None, first:last] - (start[0] + end[0])
     pairs = np.where((reach >= 0) & (reach < _LONGEST_SPAN), pairs, -np.inf)
+    spans = [shown.offsets[i] or (0, 0) for i in range(first, last)]
+    opens, closes, score = _highest(pairs, spans)
+    sentences = []
+    for a, b in sentence_spans(passage):
+        rows = [i for i, span in enumerate(spans) if a <= span[0] and span[1] <= b]
+        if rows:
+            part = slice(rows[0], rows[-1] + 1)
+            low, high, odds = _highest(pairs[part, part], spans[part])
+            sentences.append(InSentence((a, b), (low, high), odds))
+    return Reading(opens, closes, passage[opens:closes], score, tuple(sentences))
+
+
+def _highest(pairs: Floats, spans: Sequence[Span]) -> tuple[int, int, float]:
+    """First and last character of the best pair of tokens, and its score."""
     at = int(pairs.argmax())
-    opens, closes = shown.offsets[first + at // size], shown.offsets[first + at % size]
-    assert opens is not None
-    assert closes is not None
-    score = float(pairs.flat[at]) - float(start[0] + end[0])
-    return Reading(opens[0], closes[1], passage[opens[0] : closes[1]], score)
+    size = len(spans)
+    return spans[at // size][0], spans[at % size][1], float(pairs.flat[at])

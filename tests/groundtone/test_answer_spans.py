@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundtone.answer_spans import ReadingRetriever, best_value, mark, sentence_around
+import pytest
+
+from groundtone.answer_spans import ReadingRetriever, best_value, mark, shared_words
 from groundtone.assistant import Assistant
 from groundtone.models.extractive import ExtractiveModel
+from groundtone.text import sentence_spans
 from groundtone.types import Hit, Passage
 
 TEXTS = (
@@ -30,24 +34,30 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Words:
-    start: int
-    end: int
+class Part:
+    sentence: tuple[int, int]
+    answer: tuple[int, int]
     score: float
 
 
+@dataclass(frozen=True)
+class Read:
+    sentences: tuple[Part, ...]
+
+
 class KnowsHours:
-    """Points at "48 hours" with `score`, elsewhere at the first word without conviction."""
+    """Points at "48 hours" with `score`, in other sentences at the first word without conviction."""
 
     def __init__(self, score: float) -> None:
         self.score = score
 
-    def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Words]:
-        found = []
-        for _, text in passages:
-            at = text.find("48 hours")
-            found.append(Words(at, at + 8, self.score) if at >= 0 else Words(0, text.index(" "), -9.0))
-        return found
+    def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Read]:
+        return [Read(tuple(self._part(text, *span) for span in sentence_spans(text))) for _, text in passages]
+
+    def _part(self, text: str, start: int, end: int) -> Part:
+        at = text.find("48 hours", start, end)
+        answer, score = ((at, at + 8), self.score) if at >= 0 else ((start, start + 3), -99.0)
+        return Part((start, end), answer, score)
 
 
 def quoting(score: float, *, min_answer: float | None = 0.0, k: int = 2) -> Assistant:
@@ -82,9 +92,9 @@ def test_a_quotation_is_the_sentence_around_the_answer() -> None:
 
 
 def test_a_reader_that_finds_nothing_refuses_and_says_that_it_did() -> None:
-    answer = quoting(-20.0).ask("How long may I keep the Heron?")
+    answer = quoting(-99.0).ask("How long may I keep the Heron?")
     assert (answer.refused, answer.refused_by) == (True, "reader")
-    assert not quoting(-20.0, min_answer=None).ask("How long may I keep the Heron?").refused
+    assert not quoting(-99.0, min_answer=None).ask("How long may I keep the Heron?").refused
 
 
 def test_unread_hits_have_no_value_and_are_never_refused_by_the_reader() -> None:
@@ -93,13 +103,26 @@ def test_unread_hits_have_no_value_and_are_never_refused_by_the_reader() -> None
     assert plain.ask("When is lunch?").refused_by != "reader"
 
 
-def test_an_empty_span_is_no_answer() -> None:
-    hit = mark(shelf_hit(2, TEXTS[2]), Words(0, 0, -1.0))
-    assert hit.answer is None
-    assert hit.best == shelf_hit(2, TEXTS[2]).best
+def test_a_passage_without_sentences_has_no_answer() -> None:
+    hit = shelf_hit(2, TEXTS[2])
+    ((marked, worth),) = mark("When is lunch?", [hit], [Read(())])
+    assert (marked.answer, marked.best) == (None, hit.best)
+    assert worth == -math.inf
 
 
-def test_a_span_over_two_sentences_brings_both() -> None:
-    text = TEXTS[1]
-    start, end = sentence_around(text, (text.index("blue"), text.index("48")))
-    assert text[start:end] == "The Heron is blue. It can be kept for 48 hours."
+def test_shared_words_choose_between_sentences_and_do_not_count_for_refusing() -> None:
+    text = "The Heron costs 49 euros. The Otter costs 38 euros."
+    hit = shelf_hit(0, text)
+    parts = tuple(Part(span, span, 1.0) for span in sentence_spans(text))
+    ((found, with_words),) = mark("What does the Otter cost?", [hit], [Read(parts)])
+    assert text[slice(*found.best[0])] == "The Otter costs 38 euros."
+    assert found.answer_score == 1.0
+    ((_, plain),) = mark("What does the Otter cost?", [hit], [Read(parts)], words=0.0)
+    assert with_words > plain
+
+
+def test_a_word_that_stands_everywhere_tells_nothing() -> None:
+    ((both, one, none),) = shared_words("Otter price", [("", ["The Otter price.", "The price.", "A price? No."])])
+    assert both > one
+    assert one == pytest.approx(none)
+    assert shared_words("of the", [("", ["The price."])]) == [[0.0]]

@@ -69,6 +69,9 @@ def test_a_reading_stands_in_its_passage_and_does_not_depend_on_the_batch(base: 
     together = reader.read_many(asked)
     for (_, _, context), reading in zip(asked, together, strict=True):
         assert context[reading.start : reading.end] == reading.text
+        assert max(part.score for part in reading.sentences) <= reading.score
+        for part in reading.sentences:
+            assert part.sentence[0] <= part.answer[0] < part.answer[1] <= part.sentence[1]
     alone = [reader.read_many([row])[0] for row in asked[:4]]
     assert [r.text for r in alone] == [r.text for r in together[:4]]
     assert [r.score for r in alone] == pytest.approx([r.score for r in together[:4]], abs=0.1)
