@@ -49,6 +49,7 @@ class Voice:
     examples: tuple[VoicePair, ...] = ()
     opening: str = ""
     closing: str = ""
+    refusal: str = ""  # how the voice declines; "": the plain sentence
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -139,7 +140,7 @@ class Assistant:
         question = Question(short_hash("ask", text), text, tuple(history), tuple(groups))
         work = self._retrieve([question])[0]
         if work.prompt is None:
-            yield prompts.REFUSAL
+            yield self._refusal
             yield self._finish(work)
             return
         if self.mode == "strict":  # nothing is shown before it was checked
@@ -257,7 +258,7 @@ class Assistant:
     def _finish(self, work: _Work) -> Answer:
         if work.error:
             return self._failed(work.question, work.error)
-        generation = work.generation or Generation(prompts.REFUSAL)
+        generation = work.generation or Generation(self._refusal)
         cited = cite(generation.text.strip(), work.snippets)
         refused = is_refusal(cited.text)
         began = time.perf_counter()
@@ -279,6 +280,11 @@ class Assistant:
             tokens={"prompt": generation.prompt_tokens, "reply": generation.reply_tokens},
             provenance=self.provenance | dropped | ({"quoted_because": work.fell_back} if work.fell_back else {}),
         )
+
+    @property
+    def _refusal(self) -> str:
+        """What is said where the model was not asked."""
+        return self.voice.refusal or prompts.REFUSAL
 
     def _failed(self, question: Question, error: str) -> Answer:
         return replace(

@@ -15,6 +15,7 @@ from groundtone.joins.retrievers import BatchRetriever
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.load import load_generator
 from groundtone.project import Project
+from groundtone.refusal import is_refusal
 from groundtone.settings import Settings
 from groundtone.types import Claim, Generator, Hit, Retriever
 from tuning.sft import adapter_folder
@@ -129,7 +130,10 @@ def _voice(who: str, style: Style) -> Voice:
     """What an arm knows of the voice: a tuned model has it, a prompted one is told, the others know nothing."""
     if who not in ("tuned", "prompted"):
         return Voice()
-    opening, closing = next(iter(style.opens_with), ""), next(iter(style.closes_with), "")
-    if who == "tuned":
-        return Voice(opening=opening, closing=closing)
-    return Voice(style.guide, style.examples, opening=opening, closing=closing)
+    told = (style.guide, style.examples) if who == "prompted" else ("", ())
+    return Voice(
+        *told,
+        opening=next(iter(style.opens_with), ""),
+        closing=next(iter(style.closes_with), ""),
+        refusal=next((pair.reply for pair in style.examples if is_refusal(pair.reply)), ""),
+    )

@@ -90,3 +90,17 @@ def test_a_long_sentence_is_cut_to_whole_clauses_around_the_answer() -> None:
     assert end >= at + 8
     assert len(sentence[start:end].split()) <= LONGEST
     assert sentence[start:end].startswith("the "), "a cut falls between clauses"
+
+
+def test_a_refusal_before_the_model_is_asked_is_said_in_the_voice() -> None:
+    refusal = "Ahoy from the workshop! That is not in our handbook. Fair winds, Otterwheel"
+    voice = Voice(opening=VOICE.opening, closing=VOICE.closing, refusal=refusal)
+    assistant = Assistant(
+        "s", generator=ScriptedModel("Never asked."), retriever=Shelf(), mode="strict", voice=voice, min_answer=99.0
+    )
+    answer = assistant.ask("Who is the mayor?")
+    assert (answer.text, answer.refused, answer.refused_by) == (refusal, True, "reader")
+    *pieces, last = assistant.stream("Who is the mayor?")
+    assert "".join(str(p) for p in pieces) == refusal
+    assert isinstance(last, Answer)
+    assert last.refused
