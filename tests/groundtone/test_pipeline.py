@@ -104,12 +104,16 @@ def test_the_changed_document_never_reaches_the_index(
         assert all("9 days" not in passage.text for passage in index.passages())
 
 
-def test_a_question_about_nothing_in_the_documents_is_refused_by_retrieval(
+def test_a_question_about_nothing_in_the_documents_is_refused_before_the_model_is_asked(
     made: tuple[Project, Settings], evaluated: dict[str, Any]
 ) -> None:
     assert value(evaluated, "base/rag", "refused_right") == (1.0, 1)
     answer = pipeline.assistant(*made, arm="base/rag").ask("What does the moon weigh?")
-    assert answer.refused_by == "retrieval"
+    assert answer.refused_by == "reader"
+    unread = load_settings(made[0].root, ["assistant.reader=null"])
+    assert (
+        pipeline.assistant(made[0], unread, arm="base/rag").ask("What does the moon weigh?").refused_by == "retrieval"
+    )
 
 
 def test_gate_reads_the_decision_back_as_it_was_made(made: tuple[Project, Settings], evaluated: dict[str, Any]) -> None:
