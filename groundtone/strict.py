@@ -17,6 +17,7 @@ from groundtone.types import Snippet
 from groundtone.values import find_names, find_values, missing_values
 
 KEPT = 0.6  # share of the answer's content words that the reply must still hold
+OWN = 0.3  # share of the reply's content words that neither a passage nor the question may hold
 _MARKER = re.compile(r"\[(\d+)\]")
 
 
@@ -37,6 +38,10 @@ def broken(reply: str, snippets: Sequence[Snippet], *, question: str, fixed: Seq
     strange = next((name for name in find_names(body) if name.casefold() not in allowed), None)
     if strange is not None:
         return f"no passage names {strange}"
+    known = set(content_words(allowed))
+    strange_words = [word for word in content_words(body) if word not in known]
+    if len(strange_words) > OWN * len(content_words(body)):
+        return f"it says other words: {' '.join(strange_words[:5])}"
     for sentence, cited in spoken:
         for snippet in cited:
             found = compare(_MARKER.sub("", sentence), snippet.text, context=snippet.hit.passage.heading)
