@@ -8,12 +8,11 @@ words that question and sentence share count beside it, for a small reader mista
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from groundtone.text import Span, content_words
+from groundtone.text import Span, content_words, word_weights
 from groundtone.types import Hit, Retriever
 
 # What one whole point of the search score, and all of the question's words, are worth in log-odds of an answer
@@ -124,16 +123,14 @@ def mark(
 def shared_words(question: str, passages: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
     """For each sentence of each (heading, sentences) the share of the question's content words that it holds, 0 to 1.
 
-    A word weighs ln(1 + N/df) over all sentences given: what stands everywhere tells nothing.
+    A word weighs by its rarity among all sentences given: what stands everywhere tells nothing.
     """
     asked = set(content_words(question))
     held = [
         [(asked & set(content_words(text)), asked & set(content_words(heading))) for text in texts]
         for heading, texts in passages
     ]
-    flat = [pair for some in held for pair in some]
-    seen = Counter(word for direct, above in flat for word in direct | above)
-    weight = {word: math.log(1 + len(flat) / (seen[word] or 0.5)) for word in asked}
+    weight = word_weights(asked, [direct | above for some in held for direct, above in some])
     total = sum(weight.values()) or 1.0
 
     def share(direct: set[str], above: set[str]) -> float:

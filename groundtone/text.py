@@ -5,8 +5,11 @@ Spans are (start, end) character offsets into the text that was given, end exclu
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence, Set
 from functools import cache
 
 Span = tuple[int, int]
@@ -86,6 +89,12 @@ def words(text: str) -> list[str]:
 def content_words(text: str) -> list[str]:
     """`words` without stop words and citation markers, plural and verb endings cut by `stem`."""
     return [stem(w) for w in words(re.sub(r"\[\d+\]", " ", text)) if w not in STOP_WORDS]
+
+
+def word_weights(asked: Set[str], sentences: Sequence[Set[str]]) -> dict[str, float]:
+    """ln(1 + N/df) per asked word over the words of N sentences; a word in none of them counts as in half a one."""
+    seen = Counter(word for held in sentences for word in asked & held)
+    return {word: math.log(1 + len(sentences) / (seen[word] or 0.5)) for word in asked}
 
 
 @cache

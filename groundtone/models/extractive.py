@@ -5,15 +5,13 @@ Deterministic and fast. It cannot paraphrase, so whatever it says stands in a pa
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from groundtone.prompts import REFUSAL, split_heading
 from groundtone.quoting import Quotation, answers, sentences
-from groundtone.text import content_words
+from groundtone.text import content_words, word_weights
 from groundtone.types import Generation, Prompt, Snippet
 
 HEADING_WEIGHT = 0.5  # a word of the question that only the section's title holds counts half
@@ -72,7 +70,7 @@ class ExtractiveModel:
         asked = set(content_words(prompt.question))
         if not shown or not asked:
             return []
-        weight = _idf(shown, asked)
+        weight = word_weights(asked, [s.words | s.heading for s in shown])
         total = sum(weight.values())
 
         def held(sentence: _Sentence, wanted: set[str]) -> float:
@@ -111,9 +109,3 @@ def _sentences(snippet: Snippet) -> Iterator[_Sentence]:
         rank = ranks.get(quotation.span)
         prior = (ORDER_PRIOR + (RANK_PRIOR / rank if rank else 0.0)) / snippet.number
         yield _Sentence(quotation, frozenset(content_words(quotation.text)), above, prior)
-
-
-def _idf(sentences: Sequence[_Sentence], asked: set[str]) -> dict[str, float]:
-    """ln(1 + N/df) per word of the question over the sentences shown; a word in none counts as in half a one."""
-    seen = Counter(word for s in sentences for word in asked & (s.words | s.heading))
-    return {word: math.log(1 + len(sentences) / (seen[word] or 0.5)) for word in asked}
