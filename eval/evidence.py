@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from groundtone.prompts import split_heading
 from groundtone.text import Span, content_words, is_table_row, row_as_sentence, sentence_spans, table_cells, words
@@ -14,6 +15,11 @@ from groundtone.types import Passage
 from groundtone.values import Value, find_names, find_values
 
 __all__ = ["Evidence", "EvidenceSentence", "evidence_sentences", "words_outside"]
+
+PREFIX = 5  # letters that two forms of one word share: "deliver", "delivery"
+PREFIX_LENGTHS = 3  # and by how many letters they may differ
+NEAR = 0.8  # what such a match counts
+WINDOW = 3  # content words within which two neighbours of a claim must stand in the evidence
 
 _NEGATION = frozenset(("not", "never", "cannot", "n't", "don't", "doesn't", "isn't", "aren't", "can't", "won't"))
 
@@ -37,6 +43,11 @@ class EvidenceSentence:
     def words(self) -> frozenset[str]:
         """Content words of sentence and heading, values left out: they are compared by meaning, not by spelling."""
         return frozenset(words_outside(self.text, find_values(self.text))) | frozenset(content_words(self.heading))
+
+    @cached_property
+    def stems(self) -> tuple[str, ...]:
+        """Content words of the sentence in their order, values included."""
+        return tuple(content_words(self.text))
 
 
 def words_outside(text: str, values: Sequence[Value]) -> list[str]:
@@ -96,6 +107,62 @@ class Evidence:
     def weight(self, word: str) -> float:
         """ln(1 + (N + 1) / (df + 1)): a word that no sentence holds weighs most, one in all of them ln 2."""
         return math.log(1 + (len(self.sentences) + 1) / (self._frequency[word] + 1))
+
+    @cached_property
+    def values(self) -> tuple[Value, ...]:
+        """The values that any sentence or heading holds."""
+        return tuple(value for sentence in self.sentences for value in sentence.values)
+
+    @cached_property
+    def _postings(self) -> dict[str, dict[int, float]]:
+        """Per stem the sentences that hold it, by their index, each counting 1."""
+        postings: dict[str, dict[int, float]] = {}
+        for index, sentence in enumerate(self.sentences):
+            for word in sentence.words:
+                postings.setdefault(word, {})[index] = 1.0
+        return postings
+
+    @cached_property
+    def _by_prefix(self) -> dict[str, list[str]]:
+        forms: dict[str, list[str]] = {}
+        for word in self._postings:
+            if len(word) >= PREFIX and word.isalpha():
+                forms.setdefault(word[:PREFIX], []).append(word)
+        return forms
+
+    def holders(self, stem: str) -> dict[int, float]:
+        """The sentences that hold a stem, by their index: 1, or NEAR where they hold another form of the word."""
+        found = self._postings.get(stem, {})
+        if len(stem) < PREFIX or not stem.isalpha():
+            return found
+        forms = [form for form in self._by_prefix.get(stem[:PREFIX], []) if abs(len(form) - len(stem)) <= PREFIX_LENGTHS]
+        return {index: NEAR for form in forms for index in self._postings[form]} | found
+
+    @cached_property
+    def bigrams(self) -> frozenset[tuple[str, str]]:
+        """Content words that follow each other in a sentence."""
+        return frozenset(pair for sentence in self.sentences for pair in pairwise(sentence.stems))
+
+    @cached_property
+    def neighbours(self) -> frozenset[tuple[str, str]]:
+        """Content words at most WINDOW apart in a sentence, in either order."""
+        return frozenset(
+            pair
+            for sentence in self.sentences
+            for gap in range(1, WINDOW + 1)
+            for a, b in zip(sentence.stems, sentence.stems[gap:], strict=False)
+            for pair in ((a, b), (b, a))
+        )
+
+    @cached_property
+    def trigrams(self) -> frozenset[tuple[str, str, str]]:
+        """Three words in a row, stop words included."""
+        return frozenset(
+            trigram
+            for sentence in self.sentences
+            for tokens in (words(sentence.text),)
+            for trigram in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        )
 
     @property
     def heaviest(self) -> float:

@@ -16,13 +16,17 @@ from groundtone.errors import DataError, IntegrityError, ProjectError
 from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
+from groundtone.joins.methods import METHODS
+from groundtone.joins.methods.work import Work
+from groundtone.joins.runs import start_run
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
-from groundtone.joins.voice_data import read_voice, report_on
+from groundtone.joins.voice_data import read_voice
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
 from tuning.estimate import TrainingEstimate, estimate
+from tuning.lora import Lora
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,111 +63,8 @@ def tune(
     `say` gets the line of what the rows would teach, before the training begins. Raises DataError where
     `tuning.facts` refuses the rows.
     """
-    if settings.tuning.method == "span":
-        return _tune_reader(project, settings, resume=resume, progress=progress)
-    return _tune_voice(project, settings, resume=resume, progress=progress, say=say)
-
-
-def _tune_reader(project: Project, settings: Settings, *, resume: str | None, progress: Progress) -> Run:
-    """An encoder that learns to point at the answer in a passage, or to say that there is none."""
-    from tuning.span import train_reader
-    from tuning.span_rows import read_span_rows
-
-    given = settings.tuning
-    data = settings.path(given.data)
-    if isinstance(given.heldout, float):
-        raise DataError(f"tuning.heldout is {given.heldout}: a reader's held-out rows come from a file, name one")
-    inputs = {str(given.data): sha256_file(data)}
-    run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
-    with run:
-        result = train_reader(
-            read_span_rows(data),
-            base=settings.model.id,
-            out_dir=run.path,
-            heldout=read_span_rows(settings.path(given.heldout)) if given.heldout else (),
-            rank=given.lora.rank,
-            alpha=given.lora.alpha,
-            dropout=given.lora.dropout,
-            targets=given.lora.targets,
-            epochs=given.epochs,
-            learning_rate=given.learning_rate,
-            schedule=given.schedule,
-            warmup=given.warmup,
-            batch_size=given.batch_size,
-            seed=given.seed,
-            keep_checkpoints=given.keep_checkpoints,
-            device=settings.model.device,
-            resume=resume is not None,
-            on_step=lambda line: progress("tune", line["step"], line["steps"]),
-        )
-        run.finish(
-            rows=result.rows,
-            steps=result.steps,
-            first_eval_loss=result.first_eval_loss,
-            last_eval_loss=result.last_eval_loss,
-            seconds=result.seconds,
-        )
-    return run
-
-
-def _tune_voice(
-    project: Project, settings: Settings, *, resume: str | None, progress: Progress, say: Callable[[str], object]
-) -> Run:
-    """LoRA on pairs of prompt and reply, after the check of what facts they would teach."""
-    from groundtone.joins.facts import prepare
-    from tuning.sft import train
-
-    given = settings.tuning
-    data = read_voice(settings)
-    rows = prepare(project, settings, data.pairs)
-    for line in (*data.notes, rows.summary):
-        say(line)
-    report = report_on(settings, data)
-    inputs = data.inputs
-    run = project.resume_run(resume) if resume else _start(project, settings, "tune", seed=given.seed, inputs=inputs)
-    with run:
-        run.note(**rows.notes, **({"sources": data.sources} if data.sources else {}))
-        report.write(run.path)
-        for finding in report.told():
-            say(finding)
-        report.refuse()
-        result = train(
-            rows.pairs,
-            base=model_id(settings),
-            out_dir=run.path,
-            rank=given.lora.rank,
-            alpha=given.lora.alpha,
-            dropout=given.lora.dropout,
-            targets=given.lora.targets,
-            epochs=given.epochs,
-            learning_rate=given.learning_rate,
-            schedule=given.schedule,
-            warmup=given.warmup,
-            batch_size=given.batch_size,
-            accumulate=given.accumulate,
-            heldout=data.heldout,
-            replay=data.replay,
-            replay_share=given.replay,
-            max_length=given.max_length,
-            over_length=given.over_length,
-            packing=given.packing,
-            gradient_checkpointing=given.gradient_checkpointing,
-            seed=given.seed,
-            keep_checkpoints=given.keep_checkpoints,
-            dtype=settings.model.dtype,
-            device=settings.model.device,
-            resume=resume is not None,
-            on_step=lambda line: progress("tune", line["step"], line["steps"]),
-        )
-        progress("tune", result.steps, result.steps)
-        run.finish(
-            rows=result.rows,
-            steps=result.steps,
-            first_eval_loss=result.first_eval_loss,
-            last_eval_loss=result.last_eval_loss,
-            seconds=result.seconds,
-        )
-    return run
+    work = Work(project, settings, resume=resume, progress=progress, say=say)
+    return METHODS[settings.tuning.method](work)
 
 
 def dry_run(settings: Settings) -> TrainingEstimate:
@@ -174,8 +75,7 @@ def dry_run(settings: Settings) -> TrainingEstimate:
     return estimate(
         read_voice(settings).pairs,
         base=model_id(settings),
-        rank=given.lora.rank,
-        targets=given.lora.targets,
+        lora=Lora(rank=given.lora.rank, targets=given.lora.targets),
         epochs=given.epochs,
         batch_size=given.batch_size,
         accumulate=given.accumulate,
@@ -234,7 +134,7 @@ def evaluate(
     with open_index(project, settings) as opened:
         parents = {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {})
         inputs = {name: sha256_file(path) for name, path in _question_files(settings)}
-        run = _start(project, settings, "eval", seed=settings.eval.seed, inputs=inputs, parents=parents)
+        run = start_run(project, settings, "eval", seed=settings.eval.seed, inputs=inputs, parents=parents)
         with run:
             summary = evaluate_arms(
                 project,
@@ -292,13 +192,6 @@ def demo(project: Project, settings: Settings, *, progress: Progress = silent) -
     run = tune(project, settings, progress=progress)
     evaluation = evaluate(project, settings, tuned=run.id, progress=progress)
     return console_table(_summary(project, evaluation.id))
-
-
-def _start(project: Project, settings: Settings, kind: str, **known: Any) -> Run:
-    from groundtone.models.device import pick_device
-
-    device = str(pick_device(settings.model.device))
-    return project.start_run(kind, config=settings.given, resolved=settings.resolved, device=device, **known)
 
 
 def newest_tuned(project: Project, settings: Settings, *, trained: bool = False) -> str | None:

@@ -81,6 +81,11 @@ def _is_abbreviation(sentence: str) -> bool:
     return initial or last.lower() in _ABBREVIATIONS or (last.isdecimal() and sentence.strip() == f"{last}.")
 
 
+def word_spans(text: str) -> list[Span]:
+    """Spans of what `words` reads, in the text as it is given."""
+    return [m.span() for m in _WORD.finditer(text)]
+
+
 def words(text: str) -> list[str]:
     """Lower-cased words with inner hyphens, decimal points and addresses kept together; accents kept."""
     return [m.group().lower() for m in _WORD.finditer(unicodedata.normalize("NFKC", text))]

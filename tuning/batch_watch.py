@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from tuning.rows import Row
 
 
 class BatchWatch:
-    """Remembers what the model was last given, as many forward passes as make up a step."""
+    """Remembers what the model was last given, as many forward passes as make up a step; `numbers`: row by tokens."""
 
-    def __init__(self, rows: Sequence[Row], *, passes: int) -> None:
-        self._index = {row.ids: row.index for row in rows}
+    def __init__(self, numbers: Mapping[tuple[int, ...], int], *, passes: int) -> None:
+        self._numbers = numbers
         self._seen: deque[Mapping[str, Any]] = deque(maxlen=passes)
 
     def attach(self, model: Any) -> None:
@@ -30,8 +28,8 @@ class BatchWatch:
         found: set[int] = set()
         for batch in self._seen:
             for ids in _sequences(batch):
-                if ids in self._index:
-                    found.add(self._index[ids])
+                if ids in self._numbers:
+                    found.add(self._numbers[ids])
         return sorted(found)
 
 

@@ -38,6 +38,55 @@ class ColumnSettings(BaseModel):
     rejected: str | None = Field(None, description="The other reply of a preference row.")
 
 
+class RaftSettings(BaseModel):
+    """Rows rebuilt as the assistant shows them: passages of the documents around the right one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    share: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the rows with passages that are rebuilt with what the project's own search finds; needs "
+        "an index.",
+    )
+    no_gold: float = Field(
+        0.15,
+        ge=0.0,
+        le=1.0,
+        description="Share of the rebuilt answers that lose the passage they cite and refuse in the house voice.",
+    )
+    distractors: int | None = Field(
+        None, ge=0, description="Most passages beside the cited ones; none: as many as the assistant shows."
+    )
+    seed: int | None = Field(None, ge=0, description="Which rows are drawn; none: tuning.seed.")
+
+
+class GuardSettings(BaseModel):
+    """General suites measured while training, and a stop when one leaves its margin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    every: str | None = Field(
+        None,
+        pattern=r"^(\d+(\.\d+)? epochs?|[1-9]\d* steps?)$",
+        description="How often general suites are measured, such as `0.25 epochs` or `50 steps`; none: never.",
+    )
+    suites: list[str] = Field(default_factory=list, description="Suites of eval.general to watch; empty: all.")
+    items: int = Field(24, ge=2, description="Items of each suite, spread over its file.")
+    margin: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="How far a suite may fall, as a difference of shares; none: eval.margins.general.",
+    )
+    on: Literal["forgotten", "not retained"] = Field(
+        "forgotten",
+        description="What stops: `forgotten`, a suite that fell by more than its margin beyond chance; `not retained`, "
+        "already one whose fall by the margin cannot be ruled out (needs many items).",
+    )
+
+
 class TuningConfig(BaseModel):
     """How the voice is tuned."""
 
@@ -90,6 +139,19 @@ class TuningConfig(BaseModel):
     )
     replay: float = Field(0.0, ge=0.0, lt=1.0, description="Share of general rows mixed in against forgetting.")
     replay_data: str | None = Field(None, description="General rows to mix in, JSON lines like voice pairs.")
+    replay_from: Literal["file", "base"] = Field(
+        "file",
+        description="Who replies in replay rows: `file`, the rows themselves; `base`, the untuned model, asked before "
+        "the training (self-distillation), so that only their prompts are needed.",
+    )
+    kl: float = Field(
+        0.0, ge=0.0, description="Weight of the divergence from the base on labelled tokens, against forgetting; 0: off."
+    )
+    kl_rows: Literal["replay", "all"] = Field(
+        "replay", description="Where the divergence is taken: on replay rows alone, or on the voice's rows too."
+    )
+    raft: RaftSettings = Field(default_factory=lambda: RaftSettings(), description="Rows made like the runtime.")
+    guard: GuardSettings = Field(default_factory=lambda: GuardSettings(), description="Early stop on forgetting.")
     packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")
     seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")

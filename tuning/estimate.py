@@ -12,8 +12,8 @@ from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import load_base
 from groundtone.types import VoicePair
+from tuning.lora import Lora, lora_config
 from tuning.rows import Row, render
-from tuning.targets import target_modules
 
 __all__ = ["TrainingEstimate", "estimate"]
 
@@ -57,8 +57,7 @@ def estimate(
     pairs: Sequence[VoicePair],
     *,
     base: str,
-    rank: int = 8,
-    targets: str | Sequence[str] = "mlp",
+    lora: Lora,
     epochs: int = 3,
     batch_size: int = 8,
     accumulate: int = 1,
@@ -72,14 +71,13 @@ def estimate(
     Rows over `max_length` or the model's context are left out. Nothing is written.
     """
     import torch
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     loaded = load_base(base, dtype=dtype, device=device)
     limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
     rows = [row for row in render(ChatFormat(loaded.tokenizer), pairs) if limit is None or len(row.ids) <= limit]
-    wanted = target_modules(loaded.model, targets)
     with quiet():
-        model = get_peft_model(loaded.model, LoraConfig(task_type="CAUSAL_LM", r=rank, target_modules=wanted))
+        model = get_peft_model(loaded.model, lora_config(lora, loaded.model))
     if gradient_checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable()

@@ -43,8 +43,11 @@ def make_recorder(
     resumed_step: int,
     on_step: Callable[[Line], None] | None,
     blame: Callable[[], Sequence[int]] = tuple,
+    also: Sequence[str] = (),
 ) -> Any:
     """A transformers TrainerCallback. Lines after `resumed_step` are taken back: their steps will be done again.
+
+    `also` names further figures of the trainer's log that a line gets where they are logged ("rewards/margins").
 
     A loss or a gradient that is not finite raises ModelError naming the rows that `blame` gives, before anything of
     that step is saved.
@@ -87,7 +90,7 @@ def make_recorder(
                 "lr": logs.get("learning_rate"),
                 "tokens": tokens_before + int(counted),  # the trainer counts from 0 again after a resume
                 "seconds": round(seconds_before + time.monotonic() - started, 3),
-            }
+            } | {key: logs[key] for key in also if key in logs}
             with (out_dir / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             if on_step is not None:

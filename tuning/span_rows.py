@@ -96,15 +96,17 @@ def _parse(line: str) -> SpanRow | str:
     )
 
 
-def encode(span_format: SpanFormat, rows: Sequence[SpanRow]) -> tuple[tuple[EncodedSpan, ...], int]:
-    """The rows in tokens, and how many were left out because their answer lies beyond the window."""
+def encode(span_format: SpanFormat, rows: Sequence[SpanRow]) -> tuple[tuple[EncodedSpan, ...], tuple[int, ...]]:
+    """The rows in tokens, and the numbers of those left out because their answer lies beyond the window."""
     shown = span_format.show([r.question for r in rows], [r.heading for r in rows], [r.context for r in rows])
-    encoded = []
-    for row, seen in zip(rows, shown, strict=True):
+    encoded, dropped = [], []
+    for number, (row, seen) in enumerate(zip(rows, shown, strict=True)):
         span = (0, 0) if row.start < 0 else seen.tokens_of(row.start, row.start + len(row.text))
-        if span is not None:
+        if span is None:
+            dropped.append(number)
+        else:
             encoded.append(EncodedSpan(seen.ids, *span))
-    return tuple(encoded), len(rows) - len(encoded)
+    return tuple(encoded), tuple(dropped)
 
 
 def spans_sha256(*parts: Sequence[EncodedSpan]) -> str:

@@ -9,7 +9,7 @@ from groundtone.text import contains_value, words
 from groundtone.types import Answer, Gold, Question, Score
 from groundtone.values import Value, find_values
 
-__all__ = ["correct", "follows_change", "judge_values"]
+__all__ = ["correct", "follows_change", "judge_values", "says"]
 
 MAX_WORDS = 60
 
@@ -42,7 +42,7 @@ def judge_values(question: Question, gold: Gold, answer: Answer, *, max_words: i
         return Score(0.0, f"it has {count} words, more than {max_words}: a long reply hits values by chance")
     said = find_values(reply)
     for group in gold.values:
-        if not any(_says(reply, said, spelling) for spelling in group):
+        if not any(says(reply, said, spelling) for spelling in group):
             return Score(0.0, f"it does not say {' or '.join(group)}")
     rival = _rival(said, question, gold)
     if rival is not None:
@@ -50,7 +50,8 @@ def judge_values(question: Question, gold: Gold, answer: Answer, *, max_words: i
     return Score(1.0, "it says " + ", ".join(group[0] for group in gold.values))
 
 
-def _says(reply: str, said: Sequence[Value], spelling: str) -> bool:
+def says(reply: str, said: Sequence[Value], spelling: str) -> bool:
+    """Whether the reply, whose values are `said`, holds this spelling or a value of the same kind that equals it."""
     if contains_value(reply, spelling):
         return True
     wanted = find_values(spelling)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eval.claims import check_claims
 from eval.style import Style, read_style
@@ -19,6 +20,9 @@ from groundtone.refusal import is_refusal
 from groundtone.settings import Settings
 from groundtone.types import Claim, Generator, Hit, Retriever
 from tuning.sft import adapter_folder
+
+if TYPE_CHECKING:
+    from groundtone.models.reader import Reader
 
 ARMS = ("base/closed", "base/rag", "tuned/closed", "tuned/rag", "prompted/rag", "extractive/rag")
 
@@ -64,13 +68,19 @@ def model_id(settings: Settings) -> str:
 
 def with_reader(retriever: BatchRetriever, settings: Settings) -> BatchRetriever:
     """The retriever with `assistant.reader` reading what it finds; as it is where nobody reads."""
+    reader = reader_of(settings)
+    return retriever if reader is None else ReadingRetriever(retriever, reader)
+
+
+def reader_of(settings: Settings) -> Reader | None:
+    """Who reads what is found (`assistant.reader`), or None."""
     named = settings.assistant.reader
     if named is None:
-        return retriever
+        return None
     from groundtone.models.reader import BUNDLED, Reader, bundled_reader
 
     folder = bundled_reader() if named == BUNDLED else adapter_folder_of(settings.path(named))
-    return ReadingRetriever(retriever, Reader.load(folder, device=settings.model.device))
+    return Reader.load(folder, device=settings.model.device)
 
 
 def adapter_folder_of(folder: Path) -> Path:

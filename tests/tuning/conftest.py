@@ -9,7 +9,8 @@ import pytest
 
 from groundtone.types import VoicePair
 from tests.tiny_models import save_tiny
-from tuning.sft import TrainResult, train
+from tests.tuning.flat import train
+from tuning.engine import Finished
 
 PRODUCTS = ("Otter", "Heron 2", "Teal", "Coot 500", "Kingfisher", "Otter Lite", "Heron 2S", "Coot 750")
 SETTINGS: dict[str, Any] = {"targets": "all-linear", "learning_rate": 1e-2, "epochs": 3, "batch_size": 4}
@@ -44,6 +45,6 @@ def settings(folder: Callable[[str], Path], pairs: list[VoicePair]) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, pairs: list[VoicePair], settings: dict[str, Any]) -> TrainResult:
+def trained(tmp_path_factory: pytest.TempPathFactory, pairs: list[VoicePair], settings: dict[str, Any]) -> Finished:
     """One uninterrupted run: 8 rows in batches of 4 for 3 epochs, 6 steps."""
     return train(pairs, out_dir=tmp_path_factory.mktemp("run") / "whole", **settings)

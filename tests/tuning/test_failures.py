@@ -8,9 +8,11 @@ import pytest
 from safetensors.torch import load_file
 
 from groundtone.errors import ModelError, UserError
+from tests.tuning.flat import train
 from tuning.estimate import estimate
 from tuning.labelled_loss import trainer_class
-from tuning.sft import newest_checkpoint, train
+from tuning.lora import Lora
+from tuning.sft import newest_checkpoint
 
 ONE = {"epochs": 1, "heldout": ()}
 
@@ -63,7 +65,7 @@ def test_the_rows_of_a_broken_step_are_named(pairs, settings, tmp_path):
 
 
 def test_an_estimate_counts_what_training_would_train(pairs, settings):
-    told = estimate(pairs, base=settings["base"], targets="all-linear", epochs=3, batch_size=4)
+    told = estimate(pairs, base=settings["base"], lora=Lora(targets="all-linear"), epochs=3, batch_size=4)
     assert told.steps == 6
     assert 0 < told.trained < told.parameters
     assert told.weights_bytes == 4 * told.parameters

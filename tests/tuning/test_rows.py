@@ -6,8 +6,8 @@ from groundtone.errors import DataError
 from groundtone.models.generate import LocalModel
 from groundtone.prompts import of_pair
 from tests.tiny_models import FAMILIES
+from tests.tuning.flat import train
 from tuning.rows import IGNORED, fit, preview, render, rows_sha256
-from tuning.sft import train
 
 
 @pytest.mark.parametrize("family", FAMILIES)

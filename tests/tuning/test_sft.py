@@ -12,8 +12,9 @@ from groundtone.models.generate import LocalModel
 from groundtone.models.score import log_probabilities
 from groundtone.models.weights import weights_sha256
 from groundtone.prompts import of_pair, template_hash
+from tests.tuning.flat import train
 from tuning.recorder import METRICS, read_metrics
-from tuning.sft import adapter_folder, newest_checkpoint, train
+from tuning.sft import adapter_folder, newest_checkpoint
 
 
 def test_training_lowers_the_loss_and_changes_what_is_said(trained, pairs, settings):
@@ -139,7 +140,7 @@ def test_rows_over_the_limit_are_refused_or_reported_never_cut(pairs, settings, 
         train(longer, out_dir=tmp_path / "refused", **settings)
     assert not (tmp_path / "refused").exists()
     dropped = train(longer, out_dir=tmp_path / "dropped", over_length="drop", **{**settings, "epochs": 1})
-    assert (dropped.rows, [index for index, _ in dropped.dropped]) == (8, [8])
+    assert (dropped.rows, dropped.dropped) == (8, (8,))
     with pytest.raises(DataError, match="no row fits"):
         train(pairs, out_dir=tmp_path / "none", max_length=8, over_length="drop", **settings)
 

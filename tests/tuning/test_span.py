@@ -11,8 +11,11 @@ from groundtone.errors import DataError, ModelError, ProjectError
 from groundtone.models.reader import Reader
 from groundtone.models.span_format import SpanFormat
 from tests.tiny_encoder import save_tiny_encoder
+from tuning.engine import Finished
+from tuning.lora import Lora
+from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
-from tuning.span import SpanResult, laid_out, train_reader
+from tuning.span import laid_out, train_reader
 from tuning.span_base import load_reader_base
 from tuning.span_rows import SpanRow, encode, read_span_rows
 
@@ -40,19 +43,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_encoder(tmp_path_factory.mktemp("encoder"), words=WORDS)
 
 
-def tune(base: Path, out: Path, *, epochs: int = 12, resume: bool = False, **given: object) -> SpanResult:
+def tune(base: Path, out: Path, *, epochs: int = 12, resume: bool = False, **given: object) -> Finished:
     return train_reader(
-        rows(), base=str(base), out_dir=out, heldout=rows()[:6], rank=8, alpha=16, epochs=epochs, learning_rate=1e-2,
-        batch_size=6, checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
+        rows(), base=str(base), out_dir=out, heldout=rows()[:6], lora=Lora(targets="all-linear"),
+        recipe=Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6), checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> SpanResult:
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return tune(base, tmp_path_factory.mktemp("run") / "reader")
 
 
-def test_a_reader_learns_to_point(base: Path, trained: SpanResult) -> None:
+def test_a_reader_learns_to_point(base: Path, trained: Finished) -> None:
     assert trained.first_eval_loss is not None
     assert trained.last_eval_loss is not None
     assert trained.last_eval_loss < 0.6 * trained.first_eval_loss
@@ -63,7 +66,7 @@ def test_a_reader_learns_to_point(base: Path, trained: SpanResult) -> None:
     assert right > 0.8 * len(answered)
 
 
-def test_a_reading_stands_in_its_passage_and_does_not_depend_on_the_batch(base: Path, trained: SpanResult) -> None:
+def test_a_reading_stands_in_its_passage_and_does_not_depend_on_the_batch(base: Path, trained: Finished) -> None:
     reader = Reader.load(trained.adapter, base=str(base), device="cpu")
     asked = [(row.question, "harbour", row.context) for row in rows()]
     together = reader.read_many(asked)
@@ -77,7 +80,7 @@ def test_a_reading_stands_in_its_passage_and_does_not_depend_on_the_batch(base: 
     assert [r.score for r in alone] == pytest.approx([r.score for r in together[:4]], abs=0.1)
 
 
-def test_the_engines_read_as_the_trained_model_does(base: Path, trained: SpanResult) -> None:
+def test_the_engines_read_as_the_trained_model_does(base: Path, trained: Finished) -> None:
     """The merged weights in numpy against PEFT's own forward pass."""
     import torch
     from peft import PeftModel
@@ -97,12 +100,12 @@ def test_the_engines_read_as_the_trained_model_does(base: Path, trained: SpanRes
     assert logits[:, 1].tolist() == pytest.approx(out.end_logits[0].tolist(), abs=1e-3)
 
 
-def test_an_empty_passage_has_no_answer(base: Path, trained: SpanResult) -> None:
+def test_an_empty_passage_has_no_answer(base: Path, trained: Finished) -> None:
     (reading,) = Reader.load(trained.adapter, base=str(base), device="cpu").read("where is the heron ?", [("", "")])
     assert (reading.text, reading.score) == ("", float("-inf"))
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: SpanResult, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: Finished, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
     class Stop(Exception):
@@ -122,7 +125,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: SpanResu
     assert [line["step"] for line in read_metrics(tmp_path / "run")][-1] == again.steps
 
 
-def test_the_reader_of_another_base_or_format_is_refused(base: Path, trained: SpanResult, tmp_path: Path) -> None:
+def test_the_reader_of_another_base_or_format_is_refused(base: Path, trained: Finished, tmp_path: Path) -> None:
     other = save_tiny_encoder(tmp_path / "other", words=WORDS, seed=7)
     with pytest.raises(ModelError, match="not on the weights"):
         Reader.load(trained.adapter, base=str(other), device="cpu")
@@ -134,17 +137,17 @@ def test_the_reader_of_another_base_or_format_is_refused(base: Path, trained: Sp
     card.write_text(text)
 
 
-def test_a_finished_folder_is_not_overwritten(base: Path, trained: SpanResult) -> None:
+def test_a_finished_folder_is_not_overwritten(base: Path, trained: Finished) -> None:
     with pytest.raises(ProjectError, match="already holds"):
         tune(base, trained.adapter.parent)
 
 
 def test_every_pass_sees_every_row_once_and_pads_little() -> None:
     lengths = [5 + (7 * i) % 300 for i in range(1000)]
-    order = laid_out(lengths, {"batch_size": 20, "epochs": 2}, seed=1)
+    order = laid_out(lengths, size=20, epochs=2, seed=1)
     assert sorted(order[:1000]) == sorted(order[1000:]) == list(range(1000))
     assert order[:1000] != order[1000:]
-    assert order == laid_out(lengths, {"batch_size": 20, "epochs": 2}, seed=1)
+    assert order == laid_out(lengths, size=20, epochs=2, seed=1)
     padded = sum(20 * max(lengths[i] for i in order[at : at + 20]) for at in range(0, 1000, 20))
     assert padded < 1.05 * sum(lengths)
 
@@ -152,7 +155,7 @@ def test_every_pass_sees_every_row_once_and_pads_little() -> None:
 def test_rows_that_cannot_teach_are_refused(base: Path, tmp_path: Path) -> None:
     only_answers = [row for row in rows() if row.start >= 0]
     with pytest.raises(DataError, match="with and without"):
-        train_reader(only_answers, base=str(base), out_dir=tmp_path / "x", device="cpu")
+        train_reader(only_answers, base=str(base), out_dir=tmp_path / "x", lora=Lora(), recipe=Recipe(), device="cpu")
 
 
 def test_a_causal_model_is_no_reader_base(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_rows_whose_answer_is_cut_off_are_counted(base: Path) -> None:
     far = "it was painted today . " * 20 + "the heron stands in the tower"
     given = [SpanRow("where is the heron ?", far, "", far.index("tower"), "tower", "s"), rows()[1]]
     encoded, dropped = encode(shown, given)
-    assert (len(encoded), dropped) == (1, 1)
+    assert (len(encoded), dropped) == (1, (0,))
 
 
 @pytest.mark.parametrize(
