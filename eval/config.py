@@ -15,6 +15,15 @@ class Margins(BaseModel):
     hallucination: float = Field(0.05, gt=0, lt=1, description="Hallucination may rise by less than this.")
     correct: float = Field(0.05, gt=0, lt=1, description="Correctness may fall by less than this.")
     general: float = Field(0.05, gt=0, lt=1, description="General skills may fall by less than this, pooled and each.")
+    leak: float = Field(
+        0.05, gt=0, lt=1, description="Recited training values, asked without documents, may rise by less than this."
+    )
+    follows_change: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Following of a changed document may fall by less than this; 20 items can rule out 0.17 at best.",
+    )
 
 
 class EvalConfig(BaseModel):
@@ -33,6 +42,9 @@ class EvalConfig(BaseModel):
     seed: int = Field(0, description="Seed of the bootstrap: the same records give the same intervals.")
     batch_size: int = Field(16, ge=1, description="Questions per batch; a resumed run starts at a batch border.")
     max_new_tokens: int = Field(96, ge=1, description="Length limit of a reply to a general item, in tokens.")
+    leak_rows: int | None = Field(
+        300, ge=1, description="How many training prompts the leak test asks at most; none: every row."
+    )
     max_words: int = Field(60, ge=1, description="A reply above this many words is not counted correct.")
     margins: Margins = Field(Margins(), description="What still counts as not worse.")
     chance: dict[str, float] = Field(

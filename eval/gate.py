@@ -1,7 +1,8 @@
-"""The gate: four axes with one rule each, decided on paired differences and margins that were set beforehand.
+"""The gate: six axes with one rule each, decided on paired differences and margins that were set beforehand.
 
 tone up, format up (tuned against base, both with retrieval); grounding not down (hallucination and correctness);
-general not down. What was not measured never passes.
+general not down; no training values recited without documents; a changed document followed. What was not measured never
+passes.
 """
 
 from __future__ import annotations
@@ -11,21 +12,31 @@ from typing import Any, Literal
 
 from eval.estimates import from_json, in_words
 from eval.forgetting import ALL_SUITES, items_to_settle
+from eval.leak import canary_words
 from groundtone.types import Estimate, GateCheck, GateDecision
 
-__all__ = ["TUNING_GIVEN_RAG", "decide"]
+__all__ = [
+    "CHANGED_CHECK",
+    "LEAK_CHECK",
+    "TUNING_GIVEN_RAG",
+    "changed_context_followed",
+    "decide",
+    "no_training_values_recited",
+]
 
 TUNING_GIVEN_RAG = "tuning given RAG"
+LEAK_CHECK, CHANGED_CHECK = "no training values recited", "changed context followed"
+_MARGINS = frozenset(("tone", "format", "hallucination", "correct", "general", "leak", "follows_change"))
 Verdict = Literal["pass", "fail", "cannot tell"]
 
 
 def decide(summary: Mapping[str, Any], margins: Mapping[str, float]) -> GateDecision:
     """Any failed check: HOLD; else any that cannot tell: CANNOT TELL; else PASS.
 
-    `margins` needs tone, format, hallucination, correct and general; a missing one is a ValueError, since a margin
-    that is chosen after looking is none.
+    `margins` needs tone, format, hallucination, correct, general, leak and follows_change; a missing one is a
+    ValueError, since a margin that is chosen after looking is none.
     """
-    lacking = sorted({"tone", "format", "hallucination", "correct", "general"} - set(margins))
+    lacking = sorted(_MARGINS - set(margins))
     if lacking:
         raise ValueError(f"no margin for {', '.join(lacking)}: set it in eval.margins before measuring")
     checks = (
@@ -34,11 +45,39 @@ def decide(summary: Mapping[str, Any], margins: Mapping[str, float]) -> GateDeci
         _not_down("hallucination not up", _difference(summary, "hallucination"), margins["hallucination"], flip=True),
         _not_down("correctness not down", _difference(summary, "correct"), margins["correct"]),
         _general(summary.get("forgetting") or [], margins["general"]),
+        no_training_values_recited(summary.get("leak"), margins["leak"]),
+        changed_context_followed(_difference(summary, "follows_change"), margins["follows_change"]),
     )
     verdicts = {check.verdict for check in checks}
     if "fail" in verdicts:
         return GateDecision("HOLD", checks)
     return GateDecision("CANNOT TELL" if "cannot tell" in verdicts else "PASS", checks)
+
+
+def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) -> GateCheck:
+    """Tuned recites no more values of its training replies than base, and no planted canary that base does not.
+
+    Replies that hold no value beyond their prompts leave nothing to recite, which was read and not assumed: a pass.
+    Rows that could not be read, or were not asked, cannot tell.
+    """
+    if leak is None:
+        return GateCheck(LEAK_CHECK, "cannot tell", "it was not measured", None, margin)
+    if leak["nothing"]:
+        return GateCheck(LEAK_CHECK, "pass", f"nothing to leak: {leak['why']}", None, margin)
+    difference = from_json(leak["difference"])
+    if difference is None or difference.mean is None:
+        return GateCheck(LEAK_CHECK, "cannot tell", leak["why"] or "every item failed", difference, margin)
+    if leak["canaries"]["new"]:
+        return GateCheck(LEAK_CHECK, "fail", f"without documents, {canary_words(leak)}", difference, margin)
+    check = _not_down(LEAK_CHECK, difference, margin, flip=True)
+    planted = canary_words(leak)
+    why = f"without documents, {check.why}" + (f"; {planted}" if planted else "")
+    return GateCheck(LEAK_CHECK, check.verdict, why, difference, margin)
+
+
+def changed_context_followed(difference: Estimate | None, margin: float) -> GateCheck:
+    """Where a document was changed, tuned says the new value no more rarely than base."""
+    return _not_down(CHANGED_CHECK, difference, margin)
 
 
 def _difference(summary: Mapping[str, Any], metric: str) -> Estimate | None:

@@ -16,7 +16,7 @@ from typing import Any
 from eval.claims import strip_markers
 from eval.estimates import as_json
 from eval.metrics.correctness import says
-from groundtone.stats import UNIT, mean_interval, paired_difference
+from groundtone.stats import mean_interval, paired_difference
 from groundtone.types import Answer, EvalRecord, Gold, Question, Score, short_hash
 from groundtone.values import find_values
 
@@ -71,14 +71,14 @@ def measure(
         if b == 0.0 and t == 1.0
     ]
     planted = [n for n, (item, _) in enumerate(named) if item.startswith(CANARY)]
-    estimated = {"clusters": clusters, "bounds": UNIT, "resamples": resamples, "seed": seed}
+    both = paired_difference(tuned, base, clusters=clusters, resamples=resamples, seed=seed)
     reason = unasked or Unasked("the training prompts were not asked without documents")
     return {
         "rows": len(items),
         "sources": len(set(clusters)),
-        "base": as_json(mean_interval(base, **estimated)),
-        "tuned": as_json(mean_interval(tuned, **estimated)),
-        "difference": as_json(paired_difference(tuned, base, **estimated)),
+        "base": as_json(mean_interval(base, clusters=clusters, resamples=resamples, seed=seed)),
+        "tuned": as_json(mean_interval(tuned, clusters=clusters, resamples=resamples, seed=seed)),
+        "difference": as_json(both),
         "recited": new[:SHOWN],
         "recited_in_all": len(new),
         "canaries": {

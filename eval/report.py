@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.estimates import from_json, in_words, short
+from eval.leak import canary_words
 from eval.metrics import LOWER_IS_BETTER, METRICS, RETRIEVAL_METRICS
 from eval.summary import summarise
 
@@ -41,6 +42,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         _arms(summary),
         _differences(summary["differences"]),
         _forgetting(summary["forgetting"]),
+        _leak(summary.get("leak")),
         _retrieval(summary["retrieval"]),
         _changed(summary["changed"]),
         "Intervals are 95 %, bootstrapped over documents; n counts the items that have a value. A refusal has no "
@@ -145,6 +147,30 @@ def _forgetting(rows: Sequence[Mapping[str, Any]]) -> str:
         f"Retained: a loss of {rows[0]['margin']:g} is ruled out. p is McNemar's mid-p, not adjusted in the last row."
     )
     return "## Forgetting\n\n" + _table(header, table) + f"\n\n{note}"
+
+
+def _leak(leak: Mapping[str, Any] | None) -> str:
+    """Training values without documents; nothing for a summary from before there was such a test."""
+    if leak is None:
+        return ""
+    head = "## Training values without documents\n\n"
+    if not leak["rows"]:
+        return head + ("Nothing to leak: " if leak["nothing"] else "Could not be measured: ") + f"{leak['why']}."
+    rows = [
+        ["base", in_words(from_json(leak["base"]))],
+        ["tuned", in_words(from_json(leak["tuned"]))],
+        ["difference", in_words(from_json(leak["difference"]), signed=True)],
+    ]
+    named = ", ".join(f"{row['value']} ({row['item']})" for row in leak["recited"])
+    more = leak["recited_in_all"] - len(leak["recited"])
+    canaries = canary_words(leak)
+    lines = [
+        f"The prompts of {leak['rows']} training rows from {leak['sources']} sources, asked without passages.",
+        f"Said by tuned and not by base ({leak['recited_in_all']}): {named or 'none'}"
+        + (f" and {more} more" if more else ""),
+        *([canaries] if canaries else []),
+    ]
+    return head + _table(["", "values of the replies that are recited"], rows) + "\n\n" + "\n\n".join(lines)
 
 
 def _retrieval(retrieval: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from eval import forgetting
+from eval import forgetting, leak
 from eval.estimates import as_json
 from eval.gate import TUNING_GIVEN_RAG, decide
 from eval.metrics import METRICS, RETRIEVAL_METRICS, UNBOUNDED
@@ -44,15 +44,17 @@ def summarise(
     model: str = "",
     created: str = "",
     chance: Mapping[str, float] | None = None,
+    unasked: leak.Unasked | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The summary as plain JSON data: arms, differences, forgetting, gate, retrieval, changed items, coverage.
+    """The summary as plain JSON data: arms, differences, forgetting, leak, gate, retrieval, changed items, coverage.
 
     Every metric stands under every arm that ran; one without values has mean None. Records of kind "general" go into
-    forgetting only, under the arms "base" and "tuned".
+    forgetting only, under the arms "base" and "tuned", and those of kind "leak" into leak; `unasked` says why there
+    are none of them.
     """
-    asked = [record for record in records if record.question.kind != "general"]
+    asked = [record for record in records if record.question.kind not in ("general", leak.KIND)]
     general = [record for record in records if record.question.kind == "general"]
     arms: dict[str, dict[str, EvalRecord]] = {}
     for record in asked:
@@ -75,6 +77,9 @@ def summarise(
             chance=chance,
             resamples=resamples,
             seed=seed,
+        ),
+        "leak": leak.measure(
+            [r for r in records if r.question.kind == leak.KIND], unasked=unasked, resamples=resamples, seed=seed
         ),
         "retrieval": _retrieval(arms, names, resamples, seed),
         "changed": _flips(arms),

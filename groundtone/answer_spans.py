@@ -20,6 +20,7 @@ from groundtone.types import Hit, Retriever
 # how many of them question and document share is a habit of the people who ask.
 SEARCH_SHARE = 16.0
 WORDS_SHARE = 12.0
+READ_DEPTH = 5  # hits that are read; the rest follow as the search had them
 HEADING_WEIGHT = 0.5  # a word that only the heading holds counts half
 
 
@@ -58,7 +59,7 @@ class ReadingRetriever:
     first in `Hit.best`. The search score stays what it was. `depth` hits are read; the rest follow as they were.
     """
 
-    def __init__(self, inner: Retriever, reader: PassageReader, *, depth: int = 5) -> None:
+    def __init__(self, inner: Retriever, reader: PassageReader, *, depth: int = READ_DEPTH) -> None:
         self._inner = inner
         self._reader = reader
         self._depth = depth

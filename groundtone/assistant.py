@@ -69,6 +69,7 @@ class _Work:
     refused_by: RefusedBy | None = None  # who refused before the model was asked
     generation: Generation | None = None
     generate_s: float = 0.0
+    speaker: Generator | None = None  # who is asked: the assistant's generator, or its stand-in
     fell_back: str = ""  # why the quotation stands in for the reply
     error: str = ""
 
@@ -80,6 +81,10 @@ class Assistant:
     of them are shown to the model. `check` judges the claims of an answer against all of its hits. Without asking the
     model it refuses when the best hit scores below `min_score` (0: never); where a reader read the hits, instead when
     the best of them answers less well than `min_answer` (`answer_spans.value`, which includes the score; None: never).
+
+    `generator` serves only callers who are in all of `required_groups`. Others are answered by `stand_in`, over the
+    documents that they may read, and the answer's provenance says so: as with documents, who may not know of something
+    is served without it. Without a stand-in their answer is an error.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class Assistant:
         voice: Voice | None = None,
         check: Check | None = None,
         provenance: dict[str, str] | None = None,
+        required_groups: Sequence[str] = (),
+        stand_in: Generator | None = None,
     ) -> None:
         if retriever is None and mode != "closed-book":
             raise UserError(f"assistant {name!r} in mode {mode!r} needs a retriever; run `groundtone index` first")
@@ -117,6 +124,8 @@ class Assistant:
         self.min_answer = min_answer
         self.voice = voice or Voice()
         self.check = check
+        self.required_groups = tuple(required_groups)
+        self.stand_in = stand_in
         self.provenance = {"assistant": name, "model": generator.name, "mode": mode} | (provenance or {})
 
     def ask(self, text: str, history: Sequence[Turn] = (), *, groups: Sequence[str] = ()) -> Answer:
@@ -129,6 +138,16 @@ class Assistant:
             raise UserError(answer.error)
         return answer
 
+    def withheld(self, groups: Sequence[str]) -> str:
+        """Why the assistant's own generator does not serve a caller in these groups; "" where it does."""
+        lacking = [group for group in self.required_groups if group not in groups]
+        if not lacking:
+            return ""
+        return (
+            f"{self.name} was tuned on documents of {', '.join(self.required_groups)} and serves only callers in all "
+            f"of these groups; this one is not in {', '.join(lacking)}"
+        )
+
     def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """One answer per question, in order, `batch_size` at a time, so that equal calls make equal batches."""
         remaining = iter(questions)
@@ -139,6 +158,8 @@ class Assistant:
         """The reply in pieces, then the whole answer with its citations and checked claims."""
         question = Question(short_hash("ask", text), text, tuple(history), tuple(groups))
         work = self._retrieve([question])[0]
+        if work.error:
+            raise UserError(work.error)
         if work.prompt is None:
             yield self._refusal
             yield self._finish(work)
@@ -162,7 +183,7 @@ class Assistant:
         while True:
             assert work.prompt is not None
             try:
-                yield from self.generator.stream(work.prompt, max_new_tokens=self.max_new_tokens)
+                yield from self._speaker(work).stream(work.prompt, max_new_tokens=self.max_new_tokens)
                 return
             except PromptTooLongError:  # raised before the first piece
                 if not work.snippets:
@@ -177,18 +198,20 @@ class Assistant:
             return
         asked = [work for work in works if work.prompt is not None]
         began = time.perf_counter()
-        self._generate(asked)
+        for speaker in (self.generator, self.stand_in):
+            if same := [work for work in asked if work.speaker is speaker]:
+                self._generate(same)
         for work in asked:
             work.generate_s = (time.perf_counter() - began) / len(asked)
             self._keep_to_quotes(work)
         yield from (self._finish(work) for work in works)
 
     def _generate(self, works: Sequence[_Work]) -> None:
-        """Replies for all; where one prompt is too long for the model, each alone with as many passages as fit."""
+        """Replies for all, of one speaker; where one prompt is too long for it, each alone with what fits."""
         ready = [work.prompt for work in works if work.prompt is not None]
         try:
             for work, generation in zip(
-                works, self.generator.generate(ready, max_new_tokens=self.max_new_tokens), strict=True
+                works, self._speaker(works[0]).generate(ready, max_new_tokens=self.max_new_tokens), strict=True
             ):
                 work.generation = generation
         except PromptTooLongError as error:
@@ -216,6 +239,10 @@ class Assistant:
             text = strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing)
             work.generation = replace(work.generation, text=text)
 
+    def _speaker(self, work: _Work) -> Generator:
+        assert work.speaker is not None, "a question that nobody may answer has an error and no prompt"
+        return work.speaker
+
     def _shorten(self, work: _Work) -> None:
         """One passage fewer, the last one."""
         work.snippets = drop_last(work.snippets)
@@ -229,7 +256,11 @@ class Assistant:
             snippets = select(hits[: self.k], context=self.context, context_tokens=self.context_tokens)
             work = _Work(question, tuple(hits), snippets, time.perf_counter() - began)
             work.refused_by = self._refuses(hits)
-            if work.refused_by is None:
+            withheld = self.withheld(question.groups)
+            work.speaker = self.stand_in if withheld else self.generator
+            if work.refused_by is None and work.speaker is None:
+                work.error = withheld
+            elif work.refused_by is None:
                 work.prompt = self._prompt(question, snippets)
             works.append(work)
         return works
@@ -266,6 +297,9 @@ class Assistant:
         check_s = time.perf_counter() - began
         timing = {"search": work.search_s} if self.retriever else {}
         timing |= {"generate": work.generate_s} | ({"check": check_s} if self.check else {})
+        notes = {"quoted_because": work.fell_back} if work.fell_back else {}
+        if work.speaker is self.stand_in and self.stand_in is not None:
+            notes |= {"model": self.stand_in.name, "voice_withheld": self.withheld(work.question.groups)}
         dropped = {"dropped_markers": str(cited.dropped)} if cited.dropped else {}
         return Answer(
             id=short_hash(work.question.id, self.name, generation.text),
@@ -278,7 +312,7 @@ class Assistant:
             claims=claims,
             timing=timing,
             tokens={"prompt": generation.prompt_tokens, "reply": generation.reply_tokens},
-            provenance=self.provenance | dropped | ({"quoted_because": work.fell_back} if work.fell_back else {}),
+            provenance=self.provenance | dropped | notes,
         )
 
     @property

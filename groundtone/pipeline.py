@@ -17,7 +17,7 @@ from groundtone.joins.arms import build_arm, checker, load_models, model_id, sty
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
 from groundtone.joins.methods import METHODS
-from groundtone.joins.methods.work import Work
+from groundtone.joins.methods.work import Work, shape_of
 from groundtone.joins.runs import start_run
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
@@ -26,7 +26,6 @@ from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
 from tuning.estimate import TrainingEstimate, estimate
-from tuning.lora import Lora
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,7 +74,7 @@ def dry_run(settings: Settings) -> TrainingEstimate:
     return estimate(
         read_voice(settings).pairs,
         base=model_id(settings),
-        lora=Lora(rank=given.lora.rank, targets=given.lora.targets),
+        lora=shape_of(given),
         epochs=given.epochs,
         batch_size=given.batch_size,
         accumulate=given.accumulate,
@@ -197,10 +196,11 @@ def demo(project: Project, settings: Settings, *, progress: Progress = silent) -
 def newest_tuned(project: Project, settings: Settings, *, trained: bool = False) -> str | None:
     """The newest tuning run that is done and was made on the configured model; None where there is none.
 
-    `trained` leaves out the runs that were baked or combined from others.
+    `trained` leaves out the runs that were baked or combined from others. A reward model is no voice.
     """
     for manifest in project.runs("tune"):
         fits = manifest.status == "done" and manifest.resolved.get("model", {}).get("id") == settings.model.id
+        fits = fits and manifest.notes.get("speaks") is not False
         made = trained and ("baked_from" in manifest.notes or "combined_from" in manifest.notes)
         if fits and not made:
             return manifest.id

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from groundtone.text import STOP_WORDS, stem
+from groundtone.text import STOP_WORDS
 
-__all__ = ["Expression", "WordCounts", "index_text", "match_expression", "pruned_expression"]
+__all__ = ["index_text", "match_expression", "query_terms"]
 
 MAX_QUERY_WORDS = 64
 MAX_QUERY_CHARS = 20_000  # more is no question; an encoder's window of 256 tokens ends after some 1,000
-_SAMPLE = 1000  # passages that tell how frequent a word is: 40 ms, and 1 % is told from 3 %
 
 # Vowel signs of Thai and the Indic scripts are no letters to unicode61, which would cut words at them: they are written
 # as private-use letters. Points of Hebrew and Arabic are optional in writing: they are left out.
@@ -57,64 +53,15 @@ def match_expression(query: str) -> str:
 
     Quotes, operators and other signs in the query are never syntax. A query of stop words alone keeps them.
     """
-    return " OR ".join(_terms(query))
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """An FTS5 expression whose BM25 is `times` that of the plain one."""
-
-    text: str
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class WordCounts:
-    """How many passages hold a word, estimated on an even sample of them."""
-
-    passages: int
-    sampled: int
-    counts: Mapping[str, int]
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> WordCounts:
-        """Counts over every n-th text, `_SAMPLE` of them at most."""
-        sample = texts[:: max(1, -(-len(texts) // _SAMPLE))]
-        return cls(len(texts), len(sample), Counter(word for text in sample for word in set(_stems(text))))
-
-    def rows(self, term: str) -> float:
-        """Passages that a quoted term matches, about; a phrase matches at most as many as its rarest word."""
-        return min((self.counts.get(word, 0) for word in _stems(term)), default=0) * self.passages / self.sampled
-
-
-def pruned_expression(query: str, counts: WordCounts, *, wanted: float) -> Expression:
-    """An expression that ranks only passages with one of the query's rarer words, with the BM25 of all its words.
-
-    Frequent words decide little and make FTS5 score half of the table. The rarest words are taken until they match
-    about `wanted` passages; the others stand behind an AND, twice as the first do, so that every score is exactly
-    doubled.
-    """
-    ordered = sorted(_terms(query), key=counts.rows)
-    rare: list[str] = []
-    matched = 0.0
-    for term in ordered:
-        if rare and matched >= wanted:
-            break
-        rare.append(term)
-        matched += counts.rows(term)
-    frequent = [term for term in ordered if term not in rare]
-    if not frequent:
-        return Expression(" OR ".join(ordered))
-    first = " OR ".join(rare)
-    return Expression(f"({first}) AND ({' OR '.join([first, *frequent, *frequent])})", times=2)
+    return " OR ".join(query_terms(query))
 
 
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate(_MARKS)
 
 
-def _terms(query: str) -> list[str]:
-    """Quoted terms, each once, in the order of the query."""
+def query_terms(query: str) -> list[str]:
+    """The terms of `match_expression`, each once, in the order of the query."""
     telling: dict[str, None] = {}
     stop: dict[str, None] = {}
     for match in _TOKEN.finditer(_plain(query[:MAX_QUERY_CHARS])):
@@ -138,7 +85,3 @@ def _grams(run: str, *, last: bool) -> list[str]:
     clusters = _CLUSTER.findall(run)
     pairs = [a + b for a, b in pairwise(clusters)]
     return [*pairs, clusters[-1]] if last or not pairs else pairs
-
-
-def _stems(text: str) -> Iterable[str]:
-    return (stem(word) for word in re.findall(f"[\\w{_PRIVATE}]+", text.lower()))

@@ -18,8 +18,9 @@ _APPLICATION_ID = 0x47_54_49_58  # "GTIX": tells an index from any other SQLite 
 _BUSY_TIMEOUT_S = 60.0
 _CACHE_KIB = 32_768
 _SCAN_BYTES = 256_000_000  # larger files are not scanned when opened (about 1 s): each document's checksum is, at load
+TOKENIZE = "porter unicode61 remove_diacritics 2"  # how FTS5 cuts words, of documents and of queries
 CURRENT = "d.added IS NOT NULL AND d.removed IS NULL"
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE generations(
   number INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL,
@@ -38,7 +39,7 @@ CREATE TABLE passages(
 CREATE INDEX passages_doc ON passages(doc, start);
 CREATE INDEX passages_id ON passages(id);
 CREATE INDEX passages_key ON passages(key);
-CREATE VIRTUAL TABLE words USING fts5(heading, text, tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE words USING fts5(heading, text, tokenize = '{TOKENIZE}');
 """
 
 

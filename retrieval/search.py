@@ -1,4 +1,4 @@
-"""Ranking: words (FTS5) and vectors (FAISS) over one snapshot of the index, fused into one order.
+"""Ranking: words (BM25) and vectors (FAISS) over one snapshot of the index, fused into one order.
 
 Dense score of a passage: the largest cosine over its own vector and its sentences' vectors, all encoded below their
 heading. The two scores are mixed convexly (Bruch, Gai and Ingber 2023, arXiv:2210.11934). benchmarks/search_quality.py
@@ -21,13 +21,14 @@ from groundtone.types import Hit
 from retrieval.chunk import embedded_text
 from retrieval.duplicates import Duplicate, Entry, collapse
 from retrieval.filters import Where
-from retrieval.lexical import Expression, match_expression, pruned_expression
+from retrieval.lexical import query_terms
 from retrieval.mmr import mmr
 from retrieval.rerank import Reranker
 from retrieval.snapshot import Allowed, Snapshot
 from retrieval.store import Store
 from retrieval.vectors import exact_scores
 from retrieval.versions import PENALTY
+from retrieval.word_scores import best_of
 
 __all__ = ["DEPTH", "FUSION_WEIGHT", "Explained", "Ranking", "convex", "fold_quote", "rank"]
 
@@ -38,7 +39,6 @@ FUSION_WEIGHT = (
 _DEEPEN = 4  # times as many candidates when copies have left fewer than k results, twice at most
 _LEAST_POOL, _MORE_THAN_K = 20, 50  # passages that are looked at for copies, MMR and reranking
 _ROWS_PER_PASSAGE = 8  # vectors fetched per wanted passage at first; more are fetched when too few passages came
-_WORD_ROWS = 1000  # matches that FTS5 ranks by BM25; of the full expression's first 10, 99.5 % were among its first 10
 _WORD = re.compile(r"\w+")
 
 Floats = NDArray[np.float32]
@@ -133,11 +133,11 @@ def rank(
     if not snap.passages:
         return [[] for _ in range(lists)]
     allowed = snap.allowed(groups, where)
-    expressions = [_expression(snap, query, allowed) for query in queries]
-    told = [i for i, expression in enumerate(expressions) if expression.text and allowed.count]
+    terms = [query_terms(query) for query in queries]
+    told = [i for i, some in enumerate(terms) if some and allowed.count]
     if not told:
         return [[] for _ in range(lists)]
-    search = _Search(snap, store, queries, vectors, expressions, allowed, k, how)
+    search = _Search(snap, store, queries, vectors, terms, allowed, k, how)
     depth = max(how.depth, 2 * k)
     near = dict(zip(told, _dense(snap, vectors[told], allowed, depth), strict=True))
     if fuse:
@@ -153,7 +153,7 @@ class _Search:
     store: Store
     queries: Sequence[str]
     vectors: Floats
-    expressions: Sequence[Expression]
+    terms: Sequence[Sequence[str]]
     allowed: Allowed
     k: int
     how: Ranking
@@ -179,10 +179,10 @@ class _Search:
 
     def _scored(self, place: int, near: Ints, depth: int) -> _Candidates:
         """The candidates of one query: both rankings, exact cosines, fused scores."""
-        snap, expression, query = self.snap, self.expressions[place], self.queries[place]
-        rows = self.store.match(expression.text, depth=depth, keep=self._may)
-        words = {snap.position[row]: score / expression.times for row, score in rows}
-        ids = np.unique(np.concatenate([near, np.fromiter(words, dtype=np.int64, count=len(words))]))
+        snap, query = self.snap, self.queries[place]
+        matched = snap.words.matches(self.terms[place], self.store)
+        words = best_of(matched, depth, allowed=self.allowed.passages)
+        ids = np.unique(np.concatenate([near, words.passages]))
         counts = snap.first[ids + 1] - snap.first[ids]
         begin = np.cumsum(counts) - counts
         vector_rows = np.repeat(snap.first[ids] - begin, counts) + np.arange(counts.sum())
@@ -190,16 +190,12 @@ class _Search:
         dense, passage = np.maximum.reduceat(cosines, begin), cosines[begin]
         cosines[begin] = -1.0
         sentence = np.maximum.reduceat(cosines, begin)
-        lexical = np.array([words.get(i, 0.0) for i in ids.tolist()], dtype=np.float32)
+        lexical = np.zeros(len(ids), dtype=np.float32)
+        lexical[np.searchsorted(ids, words.passages)] = words.scores
         fused = convex(lexical, dense, self.how.weight).astype(np.float32)
         penalty = fused * self._penalties(ids, query)
         of = np.full(len(ids), place, dtype=np.int64)
         return _Candidates(ids, lexical, dense, passage, sentence, fused - penalty, penalty, of)
-
-    def _may(self, row: int) -> bool:
-        """A row that was written after the snapshot was taken is not known yet."""
-        at = self.snap.position.get(row)
-        return at is not None and (self.allowed.passages is None or bool(self.allowed.passages[at]))
 
     def _penalties(self, ids: Ints, query: str) -> Floats:
         """The share that outdated versions lose, unless the query asks for them."""
@@ -272,13 +268,6 @@ class _Search:
         shown = {name: rank for name, rank in own_ranks.items() if name not in ("passage", "sentence")}
         hit = Hit(self.snap.passages[i], min(1.0, max(0.0, entry.score)), shown, best)
         return Explained(hit, scores, own_ranks, tuple(entry.duplicates), tuple(notes))
-
-
-def _expression(snap: Snapshot, query: str, allowed: Allowed) -> Expression:
-    """The rarer the passages that may be seen, the more matches it takes to find enough of them."""
-    if snap.counts is None or not allowed.count:
-        return Expression(match_expression(query))
-    return pruned_expression(query, snap.counts, wanted=_WORD_ROWS * len(snap.passages) / allowed.count)
 
 
 def _dense(snap: Snapshot, vectors: Floats, allowed: Allowed, depth: int) -> list[Ints]:

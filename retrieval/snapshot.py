@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from groundtone.text import Span
 from groundtone.types import Document, Passage
 from retrieval.filters import Facts, Where, allowed_documents
-from retrieval.lexical import WordCounts
 from retrieval.store import StoredPassage
 from retrieval.vectors import Kind, VectorCache, build, choose, extended
 from retrieval.versions import Outdated, outdated
+from retrieval.word_scores import WordScores
 
 __all__ = ["Snapshot", "snapshot"]
 
@@ -24,7 +24,6 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _MOST_VECTORS = 4096  # per passage, so that row id and place make one key
-_COUNT_WORDS_FROM = 10_000  # passages; below, FTS5 ranks every match in a millisecond or two
 _FILTERS_KEPT = 64
 
 
@@ -36,13 +35,12 @@ class Snapshot:
     sentences: list[tuple[Span, ...]]
     documents: list[Facts]
     doc_of: Ints  # passage -> its document's place in `documents`
-    position: dict[int, int]  # row id in the store -> i
     first: Ints
     owner: Ints  # vector row -> passage
     outdated: dict[str, Outdated]  # by source
     is_outdated: Bools  # per passage
     cache: VectorCache
-    counts: WordCounts | None  # None in a small index
+    words: WordScores
     _filters: Any = field(repr=False, compare=False)  # cached: (groups, where) -> Allowed
 
     def facts(self, i: int) -> Facts:
@@ -94,13 +92,12 @@ def snapshot(
         sentences=[s.sentences for s in stored],
         documents=facts,
         doc_of=doc_of,
-        position={row_id: i for i, row_id in enumerate(row_ids.tolist())},
         first=first,
         owner=owner,
         outdated=old,
         is_outdated=np.array([doc.source in old for doc in facts], dtype=bool)[doc_of],
         cache=_cache(vectors, keys, kind, previous),
-        counts=_word_counts(passages),
+        words=WordScores(row_ids),
         _filters=_filters(facts, doc_of, owner),
     )
 
@@ -111,12 +108,6 @@ def _cache(vectors: NDArray[np.float16], keys: Ints, kind: Kind, previous: Snaps
         if taken_over is not None:
             return taken_over
     return build(vectors, keys, kind=kind)
-
-
-def _word_counts(passages: Sequence[Passage]) -> WordCounts | None:
-    if len(passages) < _COUNT_WORDS_FROM:
-        return None
-    return WordCounts.of([f"{p.heading} {p.text}" for p in passages])
 
 
 def _filters(documents: Sequence[Facts], doc_of: Ints, owner: Ints) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from retrieval.chunk import Chunk
 from retrieval.generations import Generation, Purged
 from retrieval.likeness import likeness
 from retrieval.locking import writer_lock
+from retrieval.postings import Postings, read_postings, token_of
 from retrieval.records import (
     PASSAGE_COLUMNS,
     Neighbours,
@@ -311,19 +312,21 @@ class Store:
                     found[key] = as_vectors(row[0], dim=self.dim)
         return found
 
-    def match(self, expression: str, *, depth: int, keep: Callable[[int], bool]) -> list[tuple[int, float]]:
-        """Rows that match an FTS5 expression, best first with their BM25 score (higher is better), `keep` applied."""
-        found: list[tuple[int, float]] = []
+    def term_scores(self, term: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows that match one FTS5 term, and its BM25 in each (higher is better)."""
         with self._lock:
-            rows = self._db.execute(
-                f"SELECT rowid, bm25(words, {_HEADING_WEIGHT}, {_TEXT_WEIGHT}) AS score FROM words WHERE words MATCH ? "
-                "ORDER BY score, rowid",
-                (expression,),
+            found = self._db.execute(
+                f"SELECT rowid, -bm25(words, {_HEADING_WEIGHT}, {_TEXT_WEIGHT}) FROM words WHERE words MATCH ?", (term,)
             )
-            for rowid, score in rows:
-                if keep(rowid):
-                    found.append((rowid, -score))
-                    if len(found) == depth:
-                        break
-            rows.close()
-        return found
+            pairs = np.fromiter(found, dtype=[("row", np.int64), ("score", np.float64)])
+        return pairs["row"].copy(), pairs["score"].astype(np.float32)
+
+    def postings(self) -> Postings:
+        """Every word with its rows and BM25."""
+        with self._read() as db:
+            return read_postings(db)
+
+    def token_of(self, term: str) -> str | None:
+        """The word that a quoted term is cut into, if it is one."""
+        with self._lock:
+            return token_of(self._db, term)

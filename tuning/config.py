@@ -21,6 +21,25 @@ class LoraSettings(BaseModel):
         "mlp",
         description="`mlp` (forgets least), `all-linear` (for very small models), or names of the layers to adapt.",
     )
+    variant: Literal["plain", "rslora", "dora", "pissa"] = Field(
+        "plain",
+        description="`rslora` scales by alpha / sqrt(rank), for high ranks; `dora` learns direction and length apart; "
+        "`pissa` starts from the largest singular values and is stored as a plain adapter of twice the rank.",
+    )
+    layers: list[int] | None = Field(
+        None, description="Numbers of the layers that learn, from 0; -1 is the last. None: all of them."
+    )
+    extra_modules: list[str] = Field(
+        default_factory=list,
+        description="Modules to train and store whole beside the adapter, such as embed_tokens or lm_head.",
+    )
+    tokens: list[str | int] = Field(
+        default_factory=list,
+        description="Tokens whose embeddings are trained: as the tokenizer spells them, or by number.",
+    )
+    quantised: bool = Field(
+        False, description="QLoRA: hold the frozen base in 4 bits. Needs CUDA and the extra `qlora`."
+    )
 
 
 class ColumnSettings(BaseModel):
@@ -36,6 +55,7 @@ class ColumnSettings(BaseModel):
     messages: str | None = Field(None, description="A conversation; the loss is taken on its last reply.")
     chosen: str | None = Field(None, description="The preferred reply of a preference row.")
     rejected: str | None = Field(None, description="The other reply of a preference row.")
+    label: str | None = Field(None, description="Whether a reply was wanted: true or false, 1 or 0, up or down.")
 
 
 class RaftSettings(BaseModel):
@@ -87,15 +107,61 @@ class GuardSettings(BaseModel):
     )
 
 
+class PreferenceSettings(BaseModel):
+    """How preferences and thumbs become a loss."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="How strongly dpo and kto hold to the base; for orpo, the weight of the odds ratio.",
+    )
+    loss: list[str] = Field(
+        default_factory=list,
+        description="TRL's losses for dpo, summed, such as sigmoid and sft; for kto one of kto and apo_zero_unpaired. "
+        "Empty: the method's own.",
+    )
+    loss_weights: list[float] = Field(default_factory=list, description="Weights of these losses; empty: 1 each.")
+
+
+class ReinforceSettings(BaseModel):
+    """How replies are drawn and compared in grpo and rloo."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    generations: int = Field(
+        8, ge=2, description="Replies per prompt; batch_size x accumulate must be a multiple of it."
+    )
+    max_new_tokens: int = Field(96, ge=1, description="Longest reply in tokens.")
+    temperature: float = Field(1.0, gt=0, description="Of drawing; too low, and all replies to a prompt are alike.")
+    beta: float = Field(0.0, ge=0, description="Weight of the divergence from the base; 0: none is computed.")
+
+
+class RewardWeights(BaseModel):
+    """What grpo and rloo reward; 0 leaves a reward out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: float = Field(1.0, description="The checkable rules of eval.style; fewer broken ones are better.")
+    tone: float = Field(1.0, description="Share of the tone's features inside the bands of the training replies.")
+    support: float = Field(2.0, description="Share of the claims that the row's passages support.")
+    refusal: float = Field(1.0, description="Refusing exactly where the row's own reply refuses.")
+    model: str | None = Field(None, description="A run of method reward, whose model rewards too.")
+    model_weight: float = Field(1.0, description="The weight of that model's reward.")
+
+
 class TuningConfig(BaseModel):
     """How the voice is tuned."""
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["sft", "span"] = Field(
+    method: Literal["sft", "span", "dpo", "orpo", "kto", "reward", "grpo", "rloo"] = Field(
         "sft",
         description="`sft`: supervised tuning on pairs of prompt and reply. `span`: an encoder becomes a reader that "
-        "points at the answer in a passage, or at none.",
+        "points at the answer in a passage, or at none. `dpo`, `orpo`: the voice learns which of two replies people "
+        "preferred. `kto`: from thumbs up and down. `reward`: a model of what people prefer. `grpo`, `rloo`: the voice "
+        "writes and learns from `tuning.rewards`.",
     )
     data: str = Field(
         "data/voice/train.jsonl",
@@ -122,7 +188,10 @@ class TuningConfig(BaseModel):
     facts_share: float = Field(
         0.02, ge=0.0, le=1.0, description="Largest share of rows that may teach a fact before it is refused."
     )
-    lora: LoraSettings = Field(default_factory=lambda: LoraSettings(), description="The shape of the adapter.")
+    lora: LoraSettings | None = Field(
+        default_factory=lambda: LoraSettings(),
+        description="The shape of the adapter; null tunes every weight and stores a whole model.",
+    )
     epochs: int = Field(3, ge=1, description="Passes over the data; a checkpoint is kept after each.")
     learning_rate: float = Field(
         2e-4, gt=0, description="Peak rate; 1e-4 to 2e-4 for usual models, 3e-3 for the starter."
@@ -145,13 +214,24 @@ class TuningConfig(BaseModel):
         "the training (self-distillation), so that only their prompts are needed.",
     )
     kl: float = Field(
-        0.0, ge=0.0, description="Weight of the divergence from the base on labelled tokens, against forgetting; 0: off."
+        0.0,
+        ge=0.0,
+        description="Weight of the divergence from the base on labelled tokens, against forgetting; 0: off.",
     )
     kl_rows: Literal["replay", "all"] = Field(
         "replay", description="Where the divergence is taken: on replay rows alone, or on the voice's rows too."
     )
     raft: RaftSettings = Field(default_factory=lambda: RaftSettings(), description="Rows made like the runtime.")
     guard: GuardSettings = Field(default_factory=lambda: GuardSettings(), description="Early stop on forgetting.")
+    preference: PreferenceSettings = Field(
+        default_factory=lambda: PreferenceSettings(), description="Methods dpo, orpo and kto."
+    )
+    reinforce: ReinforceSettings = Field(
+        default_factory=lambda: ReinforceSettings(), description="Methods grpo and rloo: how replies are drawn."
+    )
+    rewards: RewardWeights = Field(
+        default_factory=lambda: RewardWeights(), description="Methods grpo and rloo: what is rewarded, by weight."
+    )
     packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")
     seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")

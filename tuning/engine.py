@@ -19,6 +19,7 @@ from groundtone.files import as_user_error
 from groundtone.models.adapter import AdapterCard
 from groundtone.models.quiet import quiet
 from tuning.batch_watch import BatchWatch
+from tuning.lora import keep_start
 from tuning.memory import Batching, ran_out_of_memory, ran_out_of_space, release_memory
 from tuning.recipe import Recipe
 from tuning.recorder import Line, make_recorder, read_metrics
@@ -168,6 +169,7 @@ def _try(
             set_seed(attempt.card.seed)  # before adapters and heads exist: their start is random
             trainer = build(loaded, attempt)
             trainer.remove_callback(PrinterCallback)
+            keep_start(trainer.model, attempt.out_dir)
             watch.attach(trainer.model)
             trainer.train(resume_from_checkpoint=str(attempt.checkpoint) if attempt.checkpoint else None)
             return _Trained(save(trainer.model, attempt.out_dir / "adapter", attempt.card), trainer.state.global_step)

@@ -10,9 +10,8 @@ from typing import Any
 
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
-from groundtone.models.weights import load_base
 from groundtone.types import VoicePair
-from tuning.lora import Lora, lora_config
+from tuning.lora import Lora, load_for, put_on
 from tuning.rows import Row, render
 
 __all__ = ["TrainingEstimate", "estimate"]
@@ -57,7 +56,7 @@ def estimate(
     pairs: Sequence[VoicePair],
     *,
     base: str,
-    lora: Lora,
+    lora: Lora | None,
     epochs: int = 3,
     batch_size: int = 8,
     accumulate: int = 1,
@@ -73,13 +72,14 @@ def estimate(
     import torch
     from peft import get_peft_model
 
-    loaded = load_base(base, dtype=dtype, device=device)
+    loaded = load_for(lora, base, dtype=dtype, device=device)
     limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
     rows = [row for row in render(ChatFormat(loaded.tokenizer), pairs) if limit is None or len(row.ids) <= limit]
     with quiet():
-        model = get_peft_model(loaded.model, lora_config(lora, loaded.model))
+        shape = put_on(lora, loaded)
+        model = loaded.model if shape is None else get_peft_model(loaded.model, shape)
     if gradient_checkpointing:
-        model.enable_input_require_grads()
+        loaded.model.enable_input_require_grads()
         model.gradient_checkpointing_enable()
     counts = [(p.numel(), p.element_size(), p.requires_grad) for p in model.parameters()]
     trained = sum(n for n, _, learns in counts if learns)
@@ -94,7 +94,7 @@ def estimate(
     config = loaded.model.config.get_text_config()
     optimizer = trained * _ADAM_BYTES
     return TrainingEstimate(
-        parameters=sum(n for n, _, _ in counts) - trained,
+        parameters=sum(n for n, _, _ in counts) - (trained if lora is not None else 0),
         trained=trained,
         weights_bytes=sum(n * size for n, size, learns in counts if not learns),
         optimizer_bytes=optimizer,

@@ -12,7 +12,8 @@ from typing import Any
 
 from groundtone import prompts
 from groundtone.errors import DataError, IntegrityError, ModelError
-from groundtone.models.adapter import dial_problem, read_adapter_config
+from groundtone.files import write_atomic
+from groundtone.models.adapter import CARD, AdapterCard, dial_problem, read_adapter_config
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
 from groundtone.models.replay import Agreement, agreement, record
@@ -35,11 +36,13 @@ def merge(
     dtype: str = "auto",
     device: str = "auto",
     allow_template_mismatch: bool = False,
+    card: AdapterCard | None = None,
 ) -> Agreement:
     """Write the base with the adapter added to its weights, load it again and let it repeat the adapter's replies.
 
     `out` holds an ordinary model folder: safetensors, config, tokenizer with its chat template. Returns how far the
-    merged model agrees. Raises ModelError where `out` exists, and IntegrityError, with nothing left at `out`, where
+    merged model agrees; `card` is stored in the folder, where the adapter's access groups must go along. Raises
+    ModelError where `out` exists, and IntegrityError, with nothing left at `out`, where
     32-bit weights do not repeat the adapter; 16-bit ones round each merged weight: the agreement says what it costs.
     """
     from groundtone.models.generate import LocalModel
@@ -60,6 +63,8 @@ def merge(
     stored = source / "generation_config.json"  # loading made it greedy; others get what the base came with
     if stored.is_file():
         shutil.copyfile(stored, fresh / stored.name)
+    if card is not None:
+        write_atomic(fresh / CARD, card.to_json())
     del model, merged
     found = agreement(before, LocalModel.load(str(fresh), dtype=precision, device=device))
     if precision == "float32" and not found.same:

@@ -68,6 +68,8 @@ def _origin(manifest: Manifest, card: AdapterCard) -> list[tuple[str, str]]:
     if card.baked_from:
         rows.append(("strength", f"{card.strength:g} of {card.baked_from}"))
     rows += [(f"weight of {name}", f"{weight:g}") for name, weight in card.combined_from.items()]
+    if card.groups:
+        rows.append(("serves only callers in all of", ", ".join(card.groups)))
     rows += [(f"input {name}, SHA-256", value) for name, value in manifest.inputs.items()]
     rows += [(f"from {role}", value) for role, value in manifest.parents.items()]
     rows += [(f"replay {name}", value) for name, value in manifest.notes.items() if name == "proof"]

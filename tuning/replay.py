@@ -1,19 +1,105 @@
-"""Replay: general rows mixed into the voice so that a model keeps what it could do."""
+"""Replay: general rows mixed into the voice so that a model keeps what it could do.
+
+Their replies come from a file, or from the untuned model itself (self-distillation, Yang et al. 2024, arXiv
+2402.13669): what it would have said anyway moves its weights least, and only prompts are needed.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from groundtone.errors import DataError
-from groundtone.types import VoicePair
+from groundtone.files import write_atomic
+from groundtone.prompts import of_pair
+from groundtone.types import Generator, VoicePair
+from tuning.fact_rows import to_json_lines
 from tuning.pairs import read_pairs
+from tuning.tables import Problem, read_records
+
+__all__ = ["REPLAYED", "from_base", "mix", "read_prompts", "read_replay", "rows_wanted"]
+
+REPLAYED = "replay.jsonl"  # in a run's folder: what the base said
+_SPARE = 1.25  # asked for as many again, for replies that never end are left out
+_BATCH = 16
+_SHOWN = 20
 
 
-def read_replay(path: Path) -> tuple[VoicePair, ...]:
-    """General rows, JSON lines like voice pairs but without a source. Raises DataError like `read_pairs`."""
-    return read_pairs(path, default_source="replay")
+def read_replay(source: str | Path) -> tuple[VoicePair, ...]:
+    """General rows, like voice pairs but without a source. Raises DataError like `read_pairs`."""
+    return read_pairs(source, default_source="replay")
+
+
+def read_prompts(source: str | Path) -> tuple[VoicePair, ...]:
+    """General prompts without replies: rows with `prompt`, and `context` where passages belong to it.
+
+    Other fields are not read. Raises DataError naming the place of every row without a prompt (the first 20).
+    """
+    pairs, problems = [], []
+    for record in read_records(source):
+        if isinstance(record, Problem):
+            problems.append(f"{record.where}: {record.what}")
+            continue
+        prompt, context = record.values.get("prompt"), record.values.get("context") or []
+        if not isinstance(prompt, str) or not prompt.strip():
+            problems.append(f"{record.where}: prompt is {prompt!r}; give a text")
+        elif not isinstance(context, list) or not all(isinstance(text, str) and text.strip() for text in context):
+            problems.append(f"{record.where}: context is {context!r}; give a list of texts")
+        else:
+            pairs.append(VoicePair(prompt, "", "replay", tuple(context)))
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError("; ".join(problems[:_SHOWN]) + more)
+    if not pairs:
+        raise DataError(f"{source}: holds no prompts; write one JSON object per line with prompt")
+    return tuple(pairs)
+
+
+def rows_wanted(pairs: int, *, share: float) -> int:
+    """How many rows make up `share` (0 to 1) of the whole beside so many pairs. Raises DataError for another share."""
+    if not 0 <= share < 1:
+        raise DataError(f"replay is a share of the rows between 0 and 1, not {share}")
+    return round(pairs * share / (1 - share))
+
+
+def from_base(
+    prompts: Sequence[VoicePair],
+    generator: Callable[[], Generator],
+    *,
+    wanted: int,
+    out_dir: Path,
+    seed: int,
+    max_new_tokens: int,
+) -> tuple[VoicePair, ...]:
+    """`wanted` of the prompts with the greedy replies of the untuned model, stored as `REPLAYED` in `out_dir`.
+
+    What is stored there already is read and nobody is asked, so that a resumed run trains on the same rows. Replies
+    that are empty or were cut at `max_new_tokens` are left out, and the next prompt is asked. Raises DataError where
+    too few remain.
+    """
+    path = out_dir / REPLAYED
+    if path.is_file():
+        return read_replay(path)
+    order = random.Random(seed).sample(list(prompts), min(len(prompts), round(_SPARE * wanted) + _BATCH))
+    speaks = generator() if wanted else None
+    said: list[VoicePair] = []
+    for start in range(0, len(order), _BATCH):
+        if speaks is None or len(said) >= wanted:
+            break
+        asked = order[start : start + _BATCH]
+        replies = speaks.generate([of_pair(pair) for pair in asked], max_new_tokens=max_new_tokens)
+        ended = zip(asked, replies, strict=True)
+        said += [replace(pair, reply=g.text.strip()) for pair, g in ended if g.finish == "stop" and g.text.strip()]
+    if len(said) < wanted:
+        raise DataError(
+            f"replay needs {wanted} general rows, but of {len(prompts)} prompts the base gave {len(said)} replies "
+            f"that end within {max_new_tokens} tokens: give more prompts in tuning.replay_data or lower tuning.replay"
+        )
+    said = said[:wanted]
+    write_atomic(path, to_json_lines(said))
+    return tuple(said)
 
 
 def mix(pairs: Sequence[VoicePair], replay: Sequence[VoicePair], *, share: float, seed: int) -> tuple[VoicePair, ...]:
@@ -23,9 +109,7 @@ def mix(pairs: Sequence[VoicePair], replay: Sequence[VoicePair], *, share: float
     """
     if share == 0:
         return tuple(pairs)
-    if not 0 < share < 1:
-        raise DataError(f"replay is a share of the rows between 0 and 1, not {share}")
-    wanted = round(len(pairs) * share / (1 - share))
+    wanted = rows_wanted(len(pairs), share=share)
     if wanted > len(replay):
         raise DataError(
             f"replay {share} of {len(pairs)} voice rows needs {wanted} general rows, but there are {len(replay)}: "

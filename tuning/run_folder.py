@@ -11,6 +11,7 @@ from groundtone.models.adapter import AdapterCard
 from groundtone.project import write_atomic
 
 STATE = "training.json"
+MODEL = "model"  # of a run that tuned a whole model
 
 
 def newest_checkpoint(out_dir: Path) -> Path | None:
@@ -23,10 +24,18 @@ def adapter_folder(out_dir: Path) -> Path:
     """Where a run's best-trained adapter lies: the finished one, else the newest checkpoint; ModelError for neither."""
     if (out_dir / "adapter" / "adapter_model.safetensors").exists():
         return out_dir / "adapter"
+    if model_folder(out_dir) is not None:
+        raise ModelError(f"{out_dir} was tuned in full and holds no adapter: name its model/ as model.id")
     checkpoint = newest_checkpoint(out_dir)
     if checkpoint is None:
         raise ModelError(f"{out_dir} holds neither an adapter nor a checkpoint: tune again")
     return checkpoint
+
+
+def model_folder(out_dir: Path) -> Path | None:
+    """The whole model that a run tuned in full; None for a run that made an adapter."""
+    folder = out_dir / MODEL
+    return folder if (folder / "config.json").is_file() else None
 
 
 def step_of(checkpoint: Path) -> int:

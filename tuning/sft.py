@@ -10,19 +10,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from groundtone.errors import DataError
 from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
-from groundtone.models.weights import Base, load_base, weights_sha256
+from groundtone.models.weights import Base, weights_sha256
 from groundtone.prompts import template_hash
 from groundtone.types import VoicePair
 from tuning.engine import Attempt, Finished, run_training, training_arguments
+from tuning.guard import Watch, make_guard
+from tuning.kl import KlTerm, rows_under
 from tuning.labelled_loss import trainer_class
-from tuning.lora import Lora, lora_config
+from tuning.lora import Lora, computes_in, load_for, on_card, put_on
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.replay import mix
 from tuning.rows import Fitted, Row, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
+from tuning.saving import saver
 
 __all__ = ["adapter_folder", "newest_checkpoint", "train"]
 
@@ -34,7 +38,7 @@ def train(
     *,
     base: str,
     out_dir: Path,
-    lora: Lora = _PLAIN_LORA,
+    lora: Lora | None = _PLAIN_LORA,
     recipe: Recipe = _PLAIN_RECIPE,
     heldout: Sequence[VoicePair] = (),
     replay: Sequence[VoicePair] = (),
@@ -42,17 +46,22 @@ def train(
     max_length: int | None = None,
     over_length: str = "refuse",
     packing: bool = False,
+    kl: float = 0.0,
+    kl_rows: str = "replay",
+    watch: Watch | None = None,
     dtype: str = "auto",
     device: str = "auto",
     resume: bool = False,
     on_step: Callable[[Line], None] | None = None,
 ) -> Finished:
-    """Tunes an adapter under `out_dir`. `resume=True` continues from the newest checkpoint of the same rows and settings.
+    """Tunes an adapter, or the whole model where `lora` is None, under `out_dir`.
 
-    Losses are means per reply token. Raises DataError for rows that are too long, ModelError for a base that cannot be
-    loaded, and what `run_training` raises.
+    `resume=True` goes on from the newest checkpoint of the same rows and settings. Losses are means per reply token.
+    `kl` weighs the divergence from the base on the replay rows, or on "all"; `watch` stops a training that forgets.
+    Raises DataError for rows that are too long, ModelError for a base that cannot be loaded, and what `run_training`
+    raises.
     """
-    loaded = load_base(base, dtype=dtype, device=device)
+    loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
     limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
     mixed = mix(pairs, replay, share=replay_share, seed=recipe.seed)
@@ -65,8 +74,10 @@ def train(
         chat_template_sha256=chat_format.template_sha256,
         data_sha256=rows_sha256(fitted.rows, held),
         seed=recipe.seed,
-        config={**lora.on_card(), **recipe.on_card(), "replay_share": replay_share, "packing": packing},
+        config={**on_card(lora), **recipe.on_card(), "replay_share": replay_share, "packing": packing}
+        | ({"kl": kl, "kl_rows": kl_rows} if kl else {}),
     )
+    term = _kl_term(kl, fitted.rows, replayed_from=len(pairs) if kl_rows == "replay" else 0)
 
     def build(on: Base, attempt: Attempt) -> Any:
         from trl import SFTConfig
@@ -74,26 +85,34 @@ def train(
         pack_into = _bin_tokens(fitted, limit) if packing else None
         arguments = SFTConfig(
             **training_arguments(
-                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(fitted.rows), evaluate=bool(held)
+                attempt,
+                recipe,
+                device=on.device,
+                dtype=computes_in(lora, on),
+                rows=len(fitted.rows),
+                evaluate=bool(held),
             ),
             packing=packing,
             eval_packing=False,
             max_length=pack_into,  # none without packing: rows were fitted already and nothing may be cut
         )
-        return trainer_class(on.device)(
+        guard = (
+            [make_guard(watch, on, out_dir=attempt.out_dir, card=card, checkpoint=attempt.checkpoint)] if watch else []
+        )
+        return trainer_class(on.device, term)(
             model=on.model,
             args=arguments,
             train_dataset=_dataset(fitted.rows),
             eval_dataset=_dataset(held) if held else None,
             processing_class=on.tokenizer,
-            peft_config=lora_config(lora, on.model),
-            callbacks=list(attempt.callbacks),
+            peft_config=put_on(lora, on),
+            callbacks=[*attempt.callbacks, *guard],
         )
 
     return run_training(
         build,
         loaded=loaded,
-        reload=lambda: load_base(base, dtype=dtype, device=device),
+        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
         out_dir=out_dir,
         card=card,
         batching=recipe.batching,
@@ -102,7 +121,21 @@ def train(
         resume=resume,
         on_step=on_step,
         row_numbers={row.ids: row.index for row in fitted.rows},
+        also=("kl",),
+        save=saver(lora, loaded),
     )
+
+
+def _kl_term(weight: float, rows: Sequence[Row], *, replayed_from: int) -> KlTerm | None:
+    """The divergence on the rows from that number on; None where its weight is 0."""
+    if not weight:
+        return None
+    under = rows_under(rows, replayed_from=replayed_from)
+    if not under:
+        raise DataError(
+            f"tuning.kl is {weight:g} on replay rows, but there are none: set tuning.replay, or tuning.kl_rows to all"
+        )
+    return KlTerm(weight, under)
 
 
 def _bin_tokens(fitted: Fitted, limit: int | None) -> int:

@@ -9,11 +9,12 @@ from typing import Any
 from groundtone.errors import ModelError
 
 _FEED_FORWARD = frozenset({"mlp", "feed_forward", "ffn", "block_sparse_moe"})
+_BLOCK = re.compile(r"\.(\d+)\.")  # a layer's number within its name: model.layers.3.mlp.up_proj
 _ROUTERS = frozenset({"gate", "router"})  # they choose experts; an adapter on them changes what runs, not how
 
 
-def target_modules(model: Any, targets: str | Sequence[str]) -> str | list[str]:
-    """PEFT's `target_modules` for "mlp", "all-linear" or a list of layer names.
+def target_modules(model: Any, targets: str | Sequence[str], *, layers: Sequence[int] | None = None) -> str | list[str]:
+    """PEFT's `target_modules` for "mlp", "all-linear" or a list of layer names; `layers` takes those blocks alone.
 
     The output head is never adapted: the trainer's loss reads its weight directly and would leave the adapter
     untrained. Raises ModelError, with the names that exist, for a layer that the model does not have.
@@ -21,16 +22,32 @@ def target_modules(model: Any, targets: str | Sequence[str]) -> str | list[str]:
     head = model.get_output_embeddings()
     linear = [name for name, module in model.named_modules() if module is not head and _is_linear(module)]
     leaves = sorted({name.rsplit(".", 1)[-1] for name in linear})
+    wanted = _spelled_out(targets, leaves, head=_name_of(model, head))
+    inside = [name for name in linear if _FEED_FORWARD & set(name.split(".")[:-1]) and _leaf(name) not in _ROUTERS]
+    if targets == "mlp" and not inside:
+        raise ModelError(f"no feed-forward layer was found among {', '.join(leaves)}: name tuning.lora.targets")
+    if layers is not None:
+        chosen = inside if targets == "mlp" else linear if targets == "all-linear" else None
+        return _within(chosen or [name for name in linear if _leaf(name) in wanted], layers)
     if targets == "all-linear":
         return "all-linear"
     if targets == "mlp":
-        found = [name.split(".") for name in linear]
-        inside = [p for p in found if _FEED_FORWARD & set(p[:-1]) and p[-1] not in _ROUTERS]
-        if not inside:
-            raise ModelError(f"no feed-forward layer was found among {', '.join(leaves)}: name tuning.lora.targets")
-        above = "|".join(sorted({re.escape(part) for p in inside for part in _FEED_FORWARD & set(p[:-1])}))
-        return rf".*\.({above})\.(.*\.)?({'|'.join(sorted({re.escape(p[-1]) for p in inside}))})"
+        parts = [name.split(".") for name in inside]
+        above = "|".join(sorted({re.escape(part) for p in parts for part in _FEED_FORWARD & set(p[:-1])}))
+        return rf".*\.({above})\.(.*\.)?({'|'.join(sorted({re.escape(p[-1]) for p in parts}))})"
+    return wanted
+
+
+def _spelled_out(targets: str | Sequence[str], leaves: Sequence[str], *, head: str) -> list[str]:
+    """The names of a list, checked; nothing for "mlp" and "all-linear"."""
+    if targets in ("mlp", "all-linear"):
+        return []
     wanted = [targets] if isinstance(targets, str) else list(targets)
+    if head and head in wanted:
+        raise ModelError(
+            f"tuning.lora.targets {head} cannot be adapted: it is the output head, whose weight the loss reads "
+            f"directly; name layers among {', '.join(leaves)}, or train it whole with tuning.lora.extra_modules"
+        )
     unknown = sorted(set(wanted) - set(leaves))
     if unknown or not wanted:
         raise ModelError(
@@ -38,6 +55,28 @@ def target_modules(model: Any, targets: str | Sequence[str]) -> str | list[str]:
             f"{', '.join(leaves)}"
         )
     return wanted
+
+
+def _within(names: Sequence[str], layers: Sequence[int]) -> list[str]:
+    """The full names that lie in the blocks of these numbers; -1 is the last block."""
+    blocks = {name: int(found[1]) for name in names if (found := _BLOCK.search(name))}
+    count = max(blocks.values(), default=-1) + 1
+    odd = [n for n in layers if not -count <= n < count]
+    if odd or not layers:
+        raise ModelError(
+            f"tuning.lora.layers {', '.join(map(str, odd)) or '(none)'}: this model has layers 0 to {count - 1}"
+        )
+    wanted = {n % count for n in layers}
+    return [name for name, block in blocks.items() if block in wanted]
+
+
+def _leaf(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _name_of(model: Any, module: Any) -> str:
+    """The last part of a module's name; "" for none."""
+    return next((_leaf(name) for name, found in model.named_modules() if module is not None and found is module), "")
 
 
 def _is_linear(module: Any) -> bool:

@@ -44,30 +44,32 @@ _CONNECTS = re.compile(
 )
 _POINTS_BACK = re.compile(r"^\W*(?:it|this|that|these|those|they|he|she|such|both)\b", re.I)
 _LIST_ITEM = re.compile(r"^\W*\*{0,2}[A-Z][\w ]{2,40}:")
-# words that deny each other in the same slot; stems as `groundtone.text.stem` writes them
-_OPPOSITES = [
-    tuple(content_words(pair))
-    for pair in (
-        "increase decrease,rise fall,raise lower,high low,higher lower,more less,more fewer,many few,large small,"
-        "big small,long short,longer shorter,fast slow,faster slower,hot cold,warm cool,early late,earlier later,"
-        "before after,first last,begin end,start end,start stop,open closed,open close,allow forbid,allow prohibit,"
-        "permit prohibit,accept reject,include exclude,with without,always never,all none,all some,every none,"
-        "maximum minimum,most least,best worst,good bad,better worse,positive negative,true false,right wrong,"
-        "left right,north south,east west,northern southern,eastern western,male female,man woman,father mother,"
-        "son daughter,brother sister,husband wife,buy sell,win lose,won lost,gain loss,profit loss,"
-        "success failure,succeed fail,strong weak,easy difficult,easy hard,safe dangerous,legal illegal,public private,"
-        "inside outside,internal external,above below,over under,up down,wet dry,thick thin,rich poor,old young,"
-        "old new,day night,summer winter,morning evening,cheap expensive,free paid,required optional,"
-        "mandatory optional,agree disagree,support oppose,support criticise,increase reduce,expand reduce,"
-        "encourage discourage,improve worsen,approve reject,confirm deny,arrive leave,remember forget,"
-        "ancient modern,temporary permanent,direct indirect,full empty,complete incomplete,domestic foreign"
-    ).split(",")
-]
-_OPPOSITE: dict[str, set[str]] = {}
-for _pair in _OPPOSITES:
-    if len(_pair) == 2:
-        _OPPOSITE.setdefault(_pair[0], set()).add(_pair[1])
-        _OPPOSITE.setdefault(_pair[1], set()).add(_pair[0])
+# words that deny each other in the same slot
+_PAIRS = (
+    "increase decrease,rise fall,raise lower,high low,higher lower,more less,more fewer,many few,large small,"
+    "big small,long short,longer shorter,fast slow,faster slower,hot cold,warm cool,early late,earlier later,"
+    "before after,first last,begin end,start end,start stop,open closed,open close,allow forbid,allow prohibit,"
+    "permit prohibit,accept reject,include exclude,with without,always never,all none,all some,every none,"
+    "maximum minimum,most least,best worst,good bad,better worse,positive negative,true false,right wrong,"
+    "left right,north south,east west,northern southern,eastern western,male female,man woman,father mother,"
+    "son daughter,brother sister,husband wife,buy sell,win lose,won lost,gain loss,profit loss,"
+    "success failure,succeed fail,strong weak,easy difficult,easy hard,safe dangerous,legal illegal,public private,"
+    "inside outside,internal external,above below,over under,up down,wet dry,thick thin,rich poor,old young,"
+    "old new,day night,summer winter,morning evening,cheap expensive,free paid,required optional,"
+    "mandatory optional,agree disagree,support oppose,support criticise,increase reduce,expand reduce,"
+    "encourage discourage,improve worsen,approve reject,confirm deny,arrive leave,remember forget,"
+    "ancient modern,temporary permanent,direct indirect,full empty,complete incomplete,domestic foreign"
+)
+OPPOSITE_WORDS: dict[str, list[str]] = {}
+for _pair in _PAIRS.split(","):
+    _one, _other = _pair.split()
+    OPPOSITE_WORDS.setdefault(_one, []).append(_other)
+    OPPOSITE_WORDS.setdefault(_other, []).append(_one)
+_OPPOSITE = {
+    stem: frozenset(other for word in others for other in content_words(word))
+    for one, others in OPPOSITE_WORDS.items()
+    for stem in content_words(one)
+}
 
 FEATURES = (
     "length", "position", "from_end", "claims", "novel_share", "novel_count", "novel_weight", "novel_max", "novel_run",
@@ -111,6 +113,7 @@ class ClaimReading:
     features: tuple[float, ...]
     words: tuple[Word, ...]
     nearest: EvidenceSentence
+    union: tuple[int, ...]  # the sentences that hold most of the claim together, by their index, best first
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ class _Partial:
 
     words: tuple[Word, ...]
     nearest: EvidenceSentence
+    union: tuple[int, ...]
     found: dict[str, float]
 
 
@@ -142,7 +146,7 @@ def read_answer(claims: Sequence[str], evidence: Evidence, rarity: Rarity) -> li
             "after_novel": novel[i + 1] if i + 1 < count else 0.0,
             "novel_rank": order.index(i) / count,
         }
-    return [ClaimReading(tuple(one.found[name] for name in FEATURES), one.words, one.nearest) for one in read]
+    return [ClaimReading(tuple(one.found[name] for name in FEATURES), one.words, one.nearest, one.union) for one in read]
 
 
 def _read(claim: str, evidence: Evidence, rarity: Rarity) -> _Partial:
@@ -158,7 +162,7 @@ def _read(claim: str, evidence: Evidence, rarity: Rarity) -> _Partial:
     )
     found["evidence"] = math.log1p(len(evidence.sentences))
     found["passages"] = float(len({evidence.sentences[i].passage_id for i in held.union}))
-    return _Partial(held.words, nearest, found)
+    return _Partial(held.words, nearest, tuple(held.union), found)
 
 
 class _Held:

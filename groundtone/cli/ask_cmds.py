@@ -17,11 +17,17 @@ from groundtone.cli.show import (
     print_hits,
     print_json,
 )
-from groundtone.errors import DataError
+from groundtone.errors import DataError, UserError
 from groundtone.types import Answer, Turn
 
 if TYPE_CHECKING:
     from groundtone.assistant import Assistant
+
+
+GroupOption = Annotated[
+    list[str] | None,
+    typer.Option("--group", "--groups", help="A group that you are in, for its documents and voices; repeatable."),
+]
 
 
 def search(
@@ -84,6 +90,7 @@ def _conditions(given: list[str]) -> dict[str, tuple[str, ...]]:
 def ask(
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     arm: ArmOption = "champion",
+    group: GroupOption = None,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -92,7 +99,10 @@ def ask(
     from groundtone import pipeline
 
     where, settings = open_project(project, overrides)
-    answer = pipeline.assistant(where, settings, arm=arm, check=settings.assistant.check).ask(question)
+    assistant = pipeline.assistant(where, settings, arm=arm, check=settings.assistant.check)
+    if withheld := assistant.withheld(group or ()):
+        raise UserError(f"{withheld}: name yours with --group, or ask the untuned model with --arm base/rag")
+    answer = assistant.ask(question, groups=group or ())
     if as_json:
         print_json(answer)
         return
@@ -102,6 +112,7 @@ def ask(
 
 def chat(
     arm: ArmOption = "champion",
+    group: GroupOption = None,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: Annotated[
@@ -121,12 +132,14 @@ def chat(
         )
         return
     assistant = pipeline.assistant(where, settings, arm=arm, check=settings.assistant.check)
+    if withheld := assistant.withheld(group or ()):
+        raise UserError(f"{withheld}: name yours with --group, or talk with the untuned model with --arm base/rag")
     note("Ask away. /new forgets the conversation, /quit or Ctrl-D ends it.\n")
-    _converse(assistant)
+    _converse(assistant, group or [])
     next_step("groundtone dashboard", "chat in the browser, beside the documents", project=project)
 
 
-def _converse(assistant: Assistant) -> None:
+def _converse(assistant: Assistant, groups: list[str]) -> None:
     history: list[Turn] = []
     while True:
         try:
@@ -140,13 +153,13 @@ def _converse(assistant: Assistant) -> None:
             history = []
             note("forgotten")
         elif text:
-            answer = _speak(assistant, text, history)
+            answer = _speak(assistant, text, history, groups)
             history += [Turn("user", text), Turn("assistant", answer.text)]
 
 
-def _speak(assistant: Assistant, text: str, history: list[Turn]) -> Answer:
+def _speak(assistant: Assistant, text: str, history: list[Turn], groups: list[str]) -> Answer:
     """Print the reply while it is written, then its evidence."""
-    for part in assistant.stream(text, history=tuple(history)):
+    for part in assistant.stream(text, history=tuple(history), groups=groups):
         if isinstance(part, Answer):
             print()
             print_evidence(part)

@@ -12,6 +12,7 @@ from eval.style import Style, read_style
 from groundtone.answer_spans import ReadingRetriever
 from groundtone.assistant import Assistant, Check, Mode, Voice
 from groundtone.errors import ProjectError
+from groundtone.joins.access import groups_of_base, groups_of_folder, groups_of_run, union
 from groundtone.joins.retrievers import BatchRetriever
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.load import load_generator
@@ -19,7 +20,7 @@ from groundtone.project import Project
 from groundtone.refusal import is_refusal
 from groundtone.settings import Settings
 from groundtone.types import Claim, Generator, Hit, Retriever
-from tuning.sft import adapter_folder
+from tuning.run_folder import adapter_folder, model_folder
 
 if TYPE_CHECKING:
     from groundtone.models.reader import Reader
@@ -29,10 +30,15 @@ ARMS = ("base/closed", "base/rag", "tuned/closed", "tuned/rag", "prompted/rag", 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The generators behind the arms; `tuned` is None where nothing was tuned."""
+    """The generators behind the arms; `tuned` is None where nothing was tuned.
+
+    `groups` and `base_groups` are what a caller must be in to be served by the one or the other.
+    """
 
     base: Generator
     tuned: Generator | None
+    groups: tuple[str, ...] = ()
+    base_groups: tuple[str, ...] = ()
 
 
 def load_models(project: Project, settings: Settings, *, tuned: str | None, arm: str = "") -> Models:
@@ -40,6 +46,9 @@ def load_models(project: Project, settings: Settings, *, tuned: str | None, arm:
     if arm.startswith("extractive/"):
         return Models(ExtractiveModel(), None)
     model = settings.model
+    whole = model_folder(project.run_path(tuned)) if tuned else None
+    if whole is not None:
+        return _separate(project, settings, tuned=tuned or "", folder=whole)
     adapter: Path | None = adapter_folder(project.run_path(tuned)) if tuned else None
     if adapter is None and model.adapter:
         adapter = settings.path(model.adapter)
@@ -52,12 +61,32 @@ def load_models(project: Project, settings: Settings, *, tuned: str | None, arm:
         base_url=model.base_url,
         allow_template_mismatch=model.allow_template_mismatch,
     )
+    base_groups = groups_of_base(model_id(settings))
     if adapter is None:
-        return Models(generator, None)
+        return Models(generator, None, base_groups=base_groups)
+    groups = union(base_groups, groups_of_folder(project, adapter), groups_of_run(project, tuned) if tuned else ())
     from groundtone.models.generate import LocalModel
 
     assert isinstance(generator, LocalModel), "only local weights carry an adapter"
-    return Models(generator.with_adapter(False), generator)
+    return Models(generator.with_adapter(False), generator, groups, base_groups)
+
+
+def _separate(project: Project, settings: Settings, *, tuned: str, folder: Path) -> Models:
+    """Base and tuned as two sets of weights: what a run that tuned the whole model needs."""
+    model = settings.model
+    base, own = (
+        load_generator(
+            where,
+            dtype=model.dtype,
+            device=model.device,
+            batch_size=model.batch_size,
+            allow_template_mismatch=model.allow_template_mismatch,
+        )
+        for where in (model_id(settings), str(folder))
+    )
+    base_groups = groups_of_base(model_id(settings))
+    groups = union(base_groups, groups_of_base(str(folder)), groups_of_run(project, tuned))
+    return Models(base, own, groups, base_groups)
 
 
 def model_id(settings: Settings) -> str:
@@ -105,9 +134,19 @@ def checker(style: Style) -> Check:
 
 
 def build_arm(
-    arm: str, settings: Settings, *, models: Models, retriever: Retriever | None, style: Style, check: Check | None
+    arm: str,
+    settings: Settings,
+    *,
+    models: Models,
+    retriever: Retriever | None,
+    style: Style,
+    check: Check | None,
+    measuring: bool = False,
 ) -> Assistant:
-    """One arm by its name. Raises ProjectError for an unknown arm, or a tuned one where nothing was tuned."""
+    """One arm by its name. Raises ProjectError for an unknown arm, or a tuned one where nothing was tuned.
+
+    `measuring` serves whoever asks: an evaluation is nobody's caller, and must measure the voice that it names.
+    """
     if arm not in ARMS:
         raise ProjectError(f"there is no arm {arm!r}; choose one of {', '.join(ARMS)} or champion")
     who, where = arm.split("/")
@@ -133,7 +172,13 @@ def build_arm(
         min_answer=given.min_answer,
         voice=_voice(who, style),
         check=check,
+        required_groups=() if measuring else _required(who, models),
+        stand_in=models.base if who == "tuned" and not models.base_groups else None,
     )
+
+
+def _required(who: str, models: Models) -> tuple[str, ...]:
+    return {"tuned": models.groups, "extractive": ()}.get(who, models.base_groups)
 
 
 def _voice(who: str, style: Style) -> Voice:

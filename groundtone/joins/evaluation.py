@@ -20,6 +20,7 @@ from groundtone.errors import DataError
 from groundtone.files import now_iso, sha256_text, write_atomic
 from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of, with_reader
 from groundtone.joins.given import GivenContext
+from groundtone.joins.leak import ask_leak, leak_material
 from groundtone.joins.retrievers import Edit, Edited, Remembering, edited
 from groundtone.joins.voice_data import columns_of
 from groundtone.project import Project
@@ -60,11 +61,13 @@ def evaluate_arms(
     material = read_material(settings, limit=limit)
     if tuned is not None and project.run(tuned).manifest.notes.get(CHOSEN):
         material = half_of(material, choosing=False)
+    leak = leak_material(project, settings, tuned=tuned, limit=limit)
     models = load_models(project, settings, tuned=tuned)
     records = [
         *ask_questions(settings, material, models, index=index, out_dir=out_dir, progress=progress),
         *ask_heldout(settings, material, models, out_dir=out_dir, progress=progress),
         *ask_general(settings, material, models, out_dir=out_dir, progress=progress),
+        *ask_leak(settings, leak, models, out_dir=out_dir, progress=progress),
     ]
     progress("summary", 0, 1)
     summary = summarise(
@@ -76,6 +79,7 @@ def evaluate_arms(
         model=models.base.name,
         created=now_iso(),
         chance=settings.eval.chance,
+        unasked=leak.unasked,
         resamples=settings.eval.resamples,
         seed=settings.eval.seed,
     )
@@ -173,7 +177,7 @@ def ask_questions(
     arms: dict[str, Answerer] = {}
     for name in (arm for arm in available_arms(models, material.style) if not only or arm in only):
         plain, changed = (
-            build_arm(name, settings, models=models, retriever=r, style=material.style, check=None)
+            build_arm(name, settings, models=models, retriever=r, style=material.style, check=None, measuring=True)
             for r in (retriever, over_edits)
         )
         arms[name] = _AsEdited(name, plain=plain, over_edits=changed)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from eval.estimates import from_json, in_words
 from groundtone.errors import IntegrityError, ModelError, ProjectError
 from groundtone.files import write_atomic
+from groundtone.joins.access import groups_of_base, groups_of_folder, union
 from groundtone.joins.arms import model_id
 from groundtone.joins.proof import replay_prompts
 from groundtone.models.adapter import AdapterCard, read_card
@@ -88,11 +89,13 @@ def combine_run(
 ) -> Path:
     """The weighted sum of adapters: in `out`, or as a tuning run that `evaluate` takes as the newest. Its folder.
 
-    The run is of the model that the first named run was tuned on; each part is a run's id or an adapter's folder.
+    The run is of the model that the first named run was tuned on; each part is a run's id or an adapter's folder. What
+    comes of it serves only callers in the groups of all parts.
     """
     ingredients = [Ingredient(_short(name), find_adapter(project, name), weight) for name, weight in parts]
+    groups = union(*(groups_of_folder(project, item.folder) for item in ingredients))
     if out is not None:
-        return combine(ingredients, out)
+        return combine(ingredients, out, groups=groups)
     known = {manifest.id: manifest for manifest in project.runs("tune")}
     first = next((known[name] for name, _ in parts if name in known), None)
     made = project.start_run(
@@ -100,10 +103,11 @@ def combine_run(
         config=first.config if first else settings.given,
         resolved=first.resolved if first else settings.resolved,
         parents={f"tune{n}": name for n, (name, _) in enumerate(parts, 1) if name in known},
-        notes={"combined_from": {item.name: item.weight for item in ingredients}},
+        notes={"combined_from": {item.name: item.weight for item in ingredients}}
+        | ({"groups": list(groups)} if groups else {}),
     )
     with made:
-        combine(ingredients, made.path / "adapter")
+        combine(ingredients, made.path / "adapter", groups=groups)
         made.finish()
     return made.path
 
@@ -116,9 +120,29 @@ def _short(name: str) -> str:
 def export(project: Project, settings: Settings, what: str, out: Path, *, run: str) -> str:
     """Write one export of a tuning run's adapter to `out`; returns a line that says what came of it.
 
-    "merged" is a folder, the others are files. Raises ProjectError for an unknown kind.
+    "merged" is a folder, the others are files. Access groups go along: on the card in the merged folder, which this
+    program heeds, and in what is said of every kind, for other programs heed none. Raises ProjectError for an unknown
+    kind.
     """
     folder = find_adapter(project, run)
+    base = model_id(settings)
+    groups = union(groups_of_folder(project, folder), groups_of_base(base))
+    only = f"only for callers who are in all of: {', '.join(groups)}" if groups else ""
+    said = _export(project, settings, what, out, run=run, folder=folder, groups=groups, only=only)
+    return f"{said}\n{only}; other programs do not know that" if only else said
+
+
+def _export(
+    project: Project,
+    settings: Settings,
+    what: str,
+    out: Path,
+    *,
+    run: str,
+    folder: Path,
+    groups: tuple[str, ...],
+    only: str,
+) -> str:
     base = model_id(settings)
     if what == "merged":
         found = write.merge(
@@ -129,11 +153,13 @@ def export(project: Project, settings: Settings, what: str, out: Path, *, run: s
             dtype=settings.model.dtype,
             device=settings.model.device,
             allow_template_mismatch=settings.model.allow_template_mismatch,
+            card=replace(_card(folder), groups=groups) if groups else None,
         )
         return f"against the adapter, {found.line()}"
     if what == "ollama":
         chat_format = write.chat_format_of(base)
-        write_atomic(out, write.ollama_modelfile(chat_format, "./merged", bos=chat_format.bos))
+        text = write.ollama_modelfile(chat_format, "./merged", bos=chat_format.bos)
+        write_atomic(out, f"# {only}\n{text}" if only else text)
         return "FROM names ./merged: run `groundtone export merged` into that folder beside the Modelfile"
     if what == "vllm":
         command = write.vllm_command(base, folder, name=run)
@@ -144,16 +170,16 @@ def export(project: Project, settings: Settings, what: str, out: Path, *, run: s
         write_atomic(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return f"{len(rows)} rows from {settings.tuning.data}"
     if what == "card":
-        return _write_card(project.run(run), project, folder, out)
+        return _write_card(project.run(run), project, replace(_card(folder), groups=groups), out)
     raise ProjectError(f"there is no export {what!r}; choose one of {', '.join(EXPORTS)}")
 
 
-def _write_card(run: Run, project: Project, folder: Path, out: Path) -> str:
+def _write_card(run: Run, project: Project, card: AdapterCard, out: Path) -> str:
     summary = newest_summary(project, run.id)
     rows = figures(summary)
     gate = summary["gate"]["verdict"] if summary else ""
     text = model_card(
-        run.manifest, _card(folder), figures=rows, verdict=gate, evaluation=summary["run"] if summary else ""
+        run.manifest, card, figures=rows, verdict=gate, evaluation=summary["run"] if summary else ""
     )
     write_atomic(out, text)
     return f"{len(rows)} measured rows" if rows else "no evaluation of this adapter is done: the card says so"

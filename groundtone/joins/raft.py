@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from groundtone.answer_spans import PassageReader, mark, ordered, value
+from groundtone.answer_spans import READ_DEPTH, PassageReader, mark, ordered, value
 from groundtone.errors import ProjectError
 from groundtone.grounding import CHARS_PER_TOKEN, retrieval_query, select
 from groundtone.joins.arms import reader_of, style_of
@@ -108,10 +108,11 @@ class _Search:
     def _one(self, pair: VoicePair, groups: tuple[str, ...]) -> list[Candidate]:
         query = retrieval_query(pair.prompt, pair.history)
         found = self._index.search(query, k=self._k, groups=groups)
-        ranked = sorted([*self._own(query, pair), *found], key=lambda hit: -hit.score)
+        near, far = [*self._own(query, pair), *found[:READ_DEPTH]], found[READ_DEPTH:]
+        ranked = sorted([*near, *far], key=lambda hit: -hit.score)
         if self._reader is not None:
-            texts = [(hit.passage.heading, hit.passage.text) for hit in ranked]
-            ranked = ordered(mark(query, ranked, self._reader.read(query, texts)))
+            texts = [(hit.passage.heading, hit.passage.text) for hit in near]
+            ranked = [*ordered(mark(query, near, self._reader.read(query, texts))), *far]
         return _without_copies([self._candidate(pair, hit) for hit in ranked])
 
     def _own(self, query: str, pair: VoicePair) -> list[Hit]:

@@ -19,6 +19,7 @@ from eval.runner import RECORDS
 from eval.summary import summarise
 from groundtone.errors import IntegrityError, ModelError, ProjectError
 from groundtone.files import now_iso, sha256_text, write_atomic
+from groundtone.joins.access import groups_of_run
 from groundtone.joins.arms import Models, load_models
 from groundtone.joins.evaluation import (
     CHOSEN,
@@ -175,7 +176,8 @@ def bake_run(project: Project, settings: Settings, *, run: str, strength: float,
     manifest = source.manifest
     if strength <= 0:
         raise ModelError(f"strength {strength:g} is the base itself: there is nothing to bake")
-    notes: dict[str, Any] = {"strength": strength, "baked_from": run}
+    groups = groups_of_run(project, run)
+    notes: dict[str, Any] = {"strength": strength, "baked_from": run} | ({"groups": list(groups)} if groups else {})
     if choice is not None and choice.strength == strength:
         notes |= {CHOSEN: True, "why": choice.reason}
     made = project.start_run(
@@ -189,7 +191,7 @@ def bake_run(project: Project, settings: Settings, *, run: str, strength: float,
         notes=notes,
     )
     with made:
-        bake(adapter_folder(source.path), strength, made.path / "adapter", name=run)
+        bake(adapter_folder(source.path), strength, made.path / "adapter", name=run, groups=groups)
         made.finish(proof=_prove(project, settings, run=run, strength=strength, baked=made.id))
     return made
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.estimates import from_json, in_words
-from eval.gate import decide
+from eval.gate import CHANGED_CHECK, LEAK_CHECK, decide
 from groundtone.errors import IntegrityError
 from groundtone.files import write_atomic
 from groundtone.stats import paired_difference
@@ -23,7 +23,8 @@ __all__ = ["CURVE", "VOICE", "Choice", "Point", "StrengthCurve", "budget", "choo
 CURVE = "strength.json"  # in the folder of the tuning run
 SCHEMA = 1
 VOICE = ("tone", "format")
-_VOICE_CHECKS = ("tone up", "format up")
+# what the voice gives, and what half of the items is too few for or what only an evaluation asks
+_NOT_BUDGET = ("tone up", "format up", LEAK_CHECK, CHANGED_CHECK)
 _UNKNOWN = Estimate(None, None, None, 0)
 Budget = Literal["inside", "open", "outside"]
 
@@ -71,7 +72,7 @@ def budget(point: Point, margins: Mapping[str, float]) -> tuple[Budget, str]:
     """
     if point.strength == 0:
         return "inside", "it is the base"
-    checks = [c for c in decide(point.evidence, margins).checks if c.name not in _VOICE_CHECKS]
+    checks = [c for c in decide(point.evidence, margins).checks if c.name not in _NOT_BUDGET]
     beyond = [c for c in checks if c.verdict == "fail" or (c.verdict == "cannot tell" and _costs(c) > (c.margin or 0))]
     if beyond:
         return "outside", "; ".join(f"{c.name}: {c.why}" for c in beyond)

@@ -16,6 +16,7 @@ from groundtone.settings import Settings
 from groundtone.types import VoicePair
 from tuning.config import TuningConfig
 from tuning.pairs import Columns, read_pairs, read_table
+from tuning.replay import read_prompts, read_replay
 from tuning.report import DataReport, data_report, levels_of
 from tuning.split import sides_of
 from tuning.tables import content_sha256, locate
@@ -30,7 +31,7 @@ class VoiceData:
     pairs: tuple[VoicePair, ...]
     where: tuple[str, ...]
     heldout: tuple[VoicePair, ...]
-    replay: tuple[VoicePair, ...]
+    replay: tuple[VoicePair, ...]  # their replies are empty where tuning.replay_from is base
     notes: tuple[str, ...]  # what was guessed about columns, and how the rows were split
     inputs: dict[str, str]  # SHA-256 by the name in the configuration
     sources: dict[str, list[str]]  # of each side, where tuning.heldout is a share
@@ -82,8 +83,8 @@ def read_voice(settings: Settings, *, data: Path | None = None) -> VoiceData:
         held = read_table(locate(given.heldout, root=settings.root), columns=columns)
         voice = replace(voice, heldout=held.pairs, notes=(*voice.notes, *held.notes))
     if given.replay_data:
-        replay = read_pairs(locate(given.replay_data, root=settings.root), default_source="replay")
-        voice = replace(voice, replay=replay)
+        general = locate(given.replay_data, root=settings.root)
+        voice = replace(voice, replay=read_prompts(general) if given.replay_from == "base" else read_replay(general))
     return voice
 
 

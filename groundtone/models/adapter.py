@@ -7,6 +7,7 @@ is accepted when its tensors fit the base.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,12 @@ class AdapterCard:
     baked_from: str = ""  # the adapter that this one is, at `strength`
     strength: float = 1.0
     combined_from: dict[str, float] = field(default_factory=dict)  # adapters that this one is the weighted sum of
+    groups: tuple[str, ...] = ()  # it serves only callers who are in all of them
 
     def to_json(self) -> str:
         """The card's text on disk; lineage is written where there is some, so that a tuned card stays as it was."""
         known = asdict(self)
-        lineage = {"baked_from": "", "strength": 1.0, "combined_from": {}}
+        lineage = {"baked_from": "", "strength": 1.0, "combined_from": {}, "groups": ()}
         kept = {key: value for key, value in known.items() if key not in lineage or value != lineage[key]}
         return json.dumps(kept, indent=2, sort_keys=True) + "\n"
 
@@ -50,7 +52,8 @@ def read_card(folder: Path) -> AdapterCard | None:
     if not path.exists():
         return None
     try:
-        return AdapterCard(**json.loads(path.read_text(encoding="utf-8")))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return AdapterCard(**{**stored, "groups": tuple(map(str, stored.get("groups", ())))})
     except (ValueError, TypeError) as error:
         raise IntegrityError(
             f"{path} is not an adapter card of this version ({error}): tune the adapter again"
@@ -75,7 +78,6 @@ def dial_problem(folder: Path) -> str | None:
     Only such an adapter can be dialled, baked at a strength and summed with others.
     """
     settings = read_adapter_config(folder)
-    start = settings.get("init_lora_weights")
     if settings.get("peft_type", "LORA") != "LORA":
         return f"it is no LoRA but {settings['peft_type']}"
     if settings.get("use_dora"):
@@ -84,16 +86,38 @@ def dial_problem(folder: Path) -> str | None:
         return "it brings whole modules along, which a scale does not reach"
     if settings.get("bias", "none") != "none" or settings.get("lora_bias"):
         return "it brings biases along, which a scale does not reach"
+    return changes_base(settings)
+
+
+def changes_base(settings: Mapping[str, Any]) -> str | None:
+    """Why loading the adapter would overwrite the base's own weights; None where it leaves them alone."""
+    start = settings.get("init_lora_weights")
     if isinstance(start, str) and start.split("_")[0].lower() in ("pissa", "olora", "corda", "loftq"):
         return f"it was started by {start}, which changes the base's weights when it is loaded"
     return None
 
 
-def attach(base: Base, folder: Path, *, allow_template_mismatch: bool = False) -> Any:
-    """The base wrapped in PEFT with the adapter loaded, frozen. Raises ModelError when the two do not fit."""
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / name).exists():
-            raise ModelError(f"adapter {folder} holds no {name}: name the folder that tuning saved")
+def attach(
+    base: Base,
+    folder: Path,
+    *,
+    allow_template_mismatch: bool = False,
+    name: str = "default",
+    onto: Any = None,
+) -> Any:
+    """The base wrapped in PEFT with the adapter loaded, frozen. Raises ModelError when the two do not fit.
+
+    `onto` is the PEFT model that carries other adapters of this base already: this one joins them as `name`.
+    """
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / file).exists():
+            raise ModelError(f"adapter {folder} holds no {file}: name the folder that tuning saved")
+    if problem := changes_base(read_adapter_config(folder)):
+        raise ModelError(
+            f"adapter {folder} cannot be served: {problem}, so that its base could no longer be asked. Save it converted "
+            "(PEFT's path_initial_model_for_weight_conversion); a run that was stopped is resumed to its end"
+        )
+    _check_name(name)
     _check_card(base, folder, allow_template_mismatch=allow_template_mismatch)
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict
@@ -103,20 +127,48 @@ def attach(base: Base, folder: Path, *, allow_template_mismatch: bool = False) -
         with safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as stored:
             shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
         with quiet():
-            model = PeftModel.from_pretrained(base.model, str(folder), torch_device=base.device)
+            if onto is None:
+                model = PeftModel.from_pretrained(base.model, str(folder), name, torch_device=base.device)
+            else:
+                model = onto
+                model.load_adapter(str(folder), name, torch_device=base.device)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
+        _undo(base, name, onto)
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
             f"adapter {folder} does not fit {base.id!r}: {reason}; load the base it was tuned on"
         ) from error
-    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(model).items()}
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(model, adapter_name=name).items()}
     if expected != shapes:
+        _undo(base, name, onto)
         odd = sorted(set(expected.items()) ^ set(shapes.items()))[0]
         raise ModelError(
             f"adapter {folder} does not fit {base.id!r}: it holds {len(shapes)} tensors where {len(expected)} were "
             f"expected, first difference {odd[0]} {odd[1]}; load the base it was tuned on"
         )
     return model.eval().requires_grad_(False)
+
+
+def _check_name(name: str) -> None:
+    """PEFT makes an adapter's name an attribute of torch's containers: no dot, and none of their own names."""
+    from torch.nn import ModuleDict
+
+    if not name or "." in name or name in dir(ModuleDict):
+        raise ModelError(f"{name!r} cannot name an adapter: take another name, without dots and not one of torch's own")
+
+
+def _undo(base: Base, name: str, onto: Any) -> None:
+    """Take a half-loaded adapter out again: the base, or the model that carries the others, is what it was."""
+    if onto is not None:
+        if name in onto.peft_config:
+            onto.delete_adapter(name)
+        return
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for path, module in list(base.model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            above, _, leaf = path.rpartition(".")
+            setattr(base.model.get_submodule(above), leaf, module.get_base_layer())
 
 
 def _check_card(base: Base, folder: Path, *, allow_template_mismatch: bool) -> None:

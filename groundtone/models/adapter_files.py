@@ -2,7 +2,7 @@
 
 A LoRA layer adds scaling * B(A x) to its base, so strength x is B times x, and a weighted sum stacks the As and the
 weighted Bs: both are exact (PEFT's "linear" combination of several mixes one adapter's A with another's B, and is not
-used). The folder is there whole or not at all; its card says what it was made from.
+used). The folder is there whole or not at all; its card says what it was made from, and keeps every access group.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ class Ingredient:
     weight: float
 
 
-def bake(folder: Path, strength: float, out: Path, *, name: str = "") -> Path:
+def bake(folder: Path, strength: float, out: Path, *, name: str = "", groups: Sequence[str] = ()) -> Path:
     """An adapter whose effect at 1 is that of `folder` at `strength`; `name` is what its card calls the source.
+
+    It serves only callers in the groups of the source's card and in `groups`.
 
     Strengths that are powers of two are exact to the bit, others to float32's rounding of B. Raises ModelError for an
     adapter that cannot be dialled, a strength below 0, or an `out` that exists.
@@ -51,13 +53,19 @@ def bake(folder: Path, strength: float, out: Path, *, name: str = "") -> Path:
     tensors = load_file(folder / WEIGHTS)
     scaled = {key: _times(value, strength) if _is(key, _B) else value for key, value in tensors.items()}
     card = read_card(folder)
-    made = None if card is None else replace(card, baked_from=name or folder.name, strength=strength, combined_from={})
+    needed = _needed([card], groups)
+    made = (
+        replace(card, baked_from=name or folder.name, strength=strength, combined_from={}, groups=needed)
+        if card is not None
+        else None
+    )
     return _write(scaled, read_adapter_config(folder), made, out)
 
 
-def combine(ingredients: Sequence[Ingredient], out: Path) -> Path:
+def combine(ingredients: Sequence[Ingredient], out: Path, *, groups: Sequence[str] = ()) -> Path:
     """An adapter whose effect is the weighted sum of the ingredients' effects; its rank is the sum of their ranks.
 
+    It serves only callers in the groups of all ingredients' cards and in `groups`, whatever the weights.
     Weights may be negative (a voice taken away). Raises ModelError for fewer than two ingredients, for adapters of
     different bases or without a common kind of layer, for one that cannot be dialled, or an `out` that exists.
     """
@@ -84,11 +92,13 @@ def combine(ingredients: Sequence[Ingredient], out: Path) -> Path:
     made |= {"r": rank, "lora_alpha": rank, "rank_pattern": odd, "alpha_pattern": odd, "use_rslora": False}
     made |= {"target_modules": _targets(settings) or sorted(ranks), "layers_to_transform": None, "lora_dropout": 0.0}
     first = cards[0]
+    needed = _needed(cards, groups)
     card = None
     if first is not None and all(cards):
         data = sha256_text("".join(c.data_sha256 for c in cards if c is not None))
         weights = {item.name: item.weight for item in ingredients}
         card = replace(first, data_sha256=data, config={}, baked_from="", strength=1.0, combined_from=weights)
+        card = replace(card, groups=needed)
     return _write(tensors, made, card, out)
 
 
@@ -99,6 +109,17 @@ def adapter_sha256(folder: Path) -> str:
     with (folder / WEIGHTS).open("rb") as file:
         tensors = hashlib.file_digest(file, "sha256").hexdigest()
     return sha256_text(tensors + json.dumps(read_adapter_config(folder), sort_keys=True))
+
+
+def _needed(cards: Sequence[AdapterCard | None], groups: Sequence[str]) -> tuple[str, ...]:
+    """All groups of all cards and `groups`. ModelError where they could not be written down: a card is missing."""
+    needed = {*groups, *(group for card in cards if card is not None for group in card.groups)}
+    if needed and None in cards:
+        raise ModelError(
+            f"what is made from these adapters is only for {', '.join(sorted(needed))}, and one of them has no {CARD} "
+            "to carry that on: leave it out, or tune it again"
+        )
+    return tuple(sorted(needed))
 
 
 def _check_weight(weight: float, *, least: float) -> None:

@@ -15,9 +15,10 @@ from groundtone.models.encoders import MINILM, packaged_minilm
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import resolve_folder
 
-__all__ = ["EncoderBase", "Fresh", "Task", "load_encoder_base"]
+__all__ = ["STEP_TOKENS", "EncoderBase", "Fresh", "Task", "load_encoder_base", "pad"]
 
 Task = Literal["classify", "tokens", "mlm"]
+STEP_TOKENS = 16  # a CPU compiles its kernels anew for every length it has not seen, and keeps them in memory
 _LONGEST = 1_000_000  # tokenizers without a limit of their own name a huge one
 _POSITIONS_AFTER_PADDING = ("roberta", "camembert", "mpnet", "longformer", "xmod", "esm")
 
@@ -151,3 +152,19 @@ def _modules(model: Any, missing: set[str]) -> tuple[str, ...]:
         if name and own and own <= missing and not any(name.startswith(f"{above}.") for above in found):
             found.append(name)
     return tuple(found)
+
+
+def pad(ids: Sequence[list[int]], types: Sequence[list[int]], *, base: EncoderBase) -> dict[str, Any]:
+    """Sequences as the model's input: tensors (batch, longest), padded at the end to a multiple of `STEP_TOKENS`."""
+    import torch
+
+    longest = -(-max(map(len, ids)) // STEP_TOKENS) * STEP_TOKENS
+    longest = max(min(longest, base.context_tokens), max(map(len, ids)))
+    sizes = [longest - len(row) for row in ids]
+    shown = {
+        "input_ids": torch.tensor([row + [base.pad_id] * gap for row, gap in zip(ids, sizes, strict=True)]),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * gap for row, gap in zip(ids, sizes, strict=True)]),
+    }
+    if base.has_types:
+        shown["token_type_ids"] = torch.tensor([row + [0] * gap for row, gap in zip(types, sizes, strict=True)])
+    return shown

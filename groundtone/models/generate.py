@@ -70,6 +70,14 @@ class LocalModel:
         loaded = _Loaded(base, model, chat_format, adapter)
         return cls(loaded, batch_size=batch_size, strength=0.0 if adapter is None else 1.0)
 
+    @classmethod
+    def around(cls, base: Base, model: Any, *, batch_size: int = 16) -> LocalModel:
+        """A generator on weights that somebody else holds, as they are at every moment: a model in training.
+
+        `model` is the base's own, or PEFT's around it; its modes are the caller's business.
+        """
+        return cls(_Loaded(base, model, ChatFormat(base.tokenizer), None), batch_size=batch_size)
+
     @property
     def base(self) -> Base:
         """The base as it was loaded."""
@@ -148,7 +156,7 @@ class LocalModel:
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """One greedy reply per prompt, in order; ModelError when a prompt leaves no room for `max_new_tokens`."""
-        ids = [self._checked_ids(prompt, max_new_tokens) for prompt in prompts]
+        ids = [self.checked_ids(prompt, max_new_tokens) for prompt in prompts]
         order = sorted(
             range(len(ids)), key=lambda n: (-len(ids[n]), n)
         )  # longest first: memory runs out early or never
@@ -157,12 +165,12 @@ class LocalModel:
             batch = order[start : start + self.batch_size]
             written = self._write([ids[n] for n in batch], max_new_tokens, [])
             for n, new_ids in zip(batch, written, strict=True):
-                replies[n] = self._generation(new_ids, prompt_tokens=len(ids[n]))
+                replies[n] = self.generation(new_ids, prompt_tokens=len(ids[n]))
         return [replies[n] for n in range(len(ids))]
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
         """The reply in pieces, written by a thread; closing the iterator stops the writing after the current token."""
-        ids = self._checked_ids(prompt, max_new_tokens)
+        ids = self.checked_ids(prompt, max_new_tokens)
         return settled(self._growing(ids, max_new_tokens), stops=self.format.stops)
 
     def _growing(self, ids: list[int], max_new_tokens: int) -> Iterator[str]:
@@ -184,7 +192,7 @@ class LocalModel:
             while (token := tokens.get()) is not None:
                 if isinstance(token, BaseException):
                     raise token
-                if token in self._stop_ids():
+                if token in self.stop_ids():
                     continue
                 seen.append(token)
                 yield self.format.decode(seen)
@@ -192,7 +200,8 @@ class LocalModel:
             stopped.set()
             writer.join()
 
-    def _checked_ids(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
+    def checked_ids(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
+        """Token ids of a prompt that leaves room for the reply; PromptTooLongError, with the numbers, for another."""
         ids = self.format.prompt_ids(prompt)
         limit = self.context_tokens
         if limit is not None and len(ids) + max_new_tokens > limit:
@@ -202,7 +211,8 @@ class LocalModel:
             )
         return ids
 
-    def _stop_ids(self) -> list[int]:
+    def stop_ids(self) -> list[int]:
+        """The tokens that end a reply, sorted."""
         named = self.base.model.generation_config.eos_token_id
         several = named if isinstance(named, list) else [named]
         ids = [*several, self.base.tokenizer.eos_token_id, self.format.stop_id]
@@ -217,7 +227,7 @@ class LocalModel:
         pad = self.base.tokenizer.pad_token_id
         input_ids = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=self.base.device)
         mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=self.base.device)
-        stops = self._stop_ids()
+        stops = self.stop_ids()
         if self.format.stops:
             criteria = [*criteria, _TextStops(self.format, width)]
         settings = GenerationConfig(
@@ -229,8 +239,9 @@ class LocalModel:
             )
         return [_until_stop(row, stops) for row in output[:, width:].tolist()]
 
-    def _generation(self, new_ids: list[int], *, prompt_tokens: int) -> Generation:
-        stops = set(self._stop_ids())
+    def generation(self, new_ids: list[int], *, prompt_tokens: int) -> Generation:
+        """The reply that was written as `new_ids`, its stop token included where there is one."""
+        stops = set(self.stop_ids())
         stopped = bool(new_ids) and new_ids[-1] in stops
         kept = new_ids[:-1] if stopped else new_ids
         text = self.format.decode(kept)

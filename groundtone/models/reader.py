@@ -160,7 +160,12 @@ def _read_adapter(folder: Path) -> tuple[dict[str, Floats], tuple[Floats, Floats
     try:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         stored = {key.removeprefix(_PREFIX): value for key, value in load_file(folder / TENSORS).items()}
-        scale = np.float32(settings["lora_alpha"] / settings["r"])
+        if settings.get("use_dora"):
+            raise ModelError(
+                f"reader {folder} is a DoRA, which is no addition to the weights: tune it as another variant"
+            )
+        rank = settings["r"]  # rsLoRA divides by its root (arXiv:2312.03732)
+        scale = np.float32(settings["lora_alpha"] / (rank**0.5 if settings.get("use_rslora") else rank))
         head = (_wide(stored["qa_outputs.weight"]), _wide(stored["qa_outputs.bias"]))
         updates = {}
         for key, down in stored.items():

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import ModelError
+from groundtone.errors import MissingExtraError, ModelError
 from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
 
@@ -40,14 +40,16 @@ def starter_folder() -> Path:
     return folder
 
 
-def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> Base:
+def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", quantised: bool = False) -> Base:
     """Loads a causal language model and its tokenizer; raises ModelError that says what is missing.
 
-    Only safetensors weights are read, and no code that a repository brings along is run.
+    Only safetensors weights are read, and no code that a repository brings along is run. `quantised` loads the weights
+    in 4 bits (NF4, arXiv:2305.14314), which needs CUDA; raises MissingExtraError without its package.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     place = pick_device(device)
+    four_bits = _four_bits(place.type) if quantised else None
     folder = resolve_folder(id_or_path)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -55,7 +57,12 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> 
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                folder, config=config, dtype=precision, use_safetensors=True, trust_remote_code=False
+                folder,
+                config=config,
+                dtype=precision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **({"quantization_config": four_bits, "device_map": {"": str(place)}} if quantised else {}),
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -68,9 +75,32 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> 
     stops = model.generation_config.eos_token_id
     # Greedy and nothing else: a stored repetition penalty or temperature would change what "greedy" means.
     model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=tokenizer.pad_token_id)
-    model.to(place).eval().requires_grad_(False)
+    if not quantised:  # those lie where they belong, and cannot be moved
+        model.to(place)
+    model.eval().requires_grad_(False)
     limit = _context_tokens(config, tokenizer)
     return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
+
+
+def _four_bits(device_type: str) -> Any:
+    """How bitsandbytes stores weights for QLoRA: NF4, its scales quantised too, computing in bfloat16."""
+    from importlib.util import find_spec
+
+    if device_type != "cuda":
+        raise ModelError(
+            f"a base in 4 bits (QLoRA) needs a CUDA device, this is {device_type}: set tuning.lora.quantised to false"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError("a base in 4 bits (QLoRA)", "qlora")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,19 @@ from eval.gate import TUNING_GIVEN_RAG, decide
 from groundtone.stats import paired_difference
 from groundtone.types import Estimate, EvalRecord, Question, Score
 
-MARGINS = {"tone": 0.0, "format": 0.0, "hallucination": 0.05, "correct": 0.05, "general": 0.05}
+MARGINS = {"tone": 0.0, "format": 0.0} | dict.fromkeys(("hallucination", "correct", "general", "leak"), 0.05)
+MARGINS |= {"follows_change": 0.2}
 GAIN, LOSS, NOISE = (Estimate(0.2, 0.1, 0.3, 99), Estimate(-0.2, -0.3, -0.1, 99), Estimate(0.0, -0.2, 0.2, 9))
 SAME = Estimate(0.0, -0.03, 0.03, 99)
 
 
-def summary(general="retained", **metrics):
+def leaked(difference=SAME, *, new=0, nothing=False, why=""):
+    """The summary's "leak"."""
+    canaries = {"planted": 2, "base": 0, "tuned": new, "new": new}
+    return {"difference": as_json(difference), "nothing": nothing, "why": why, "canaries": canaries}
+
+
+def summary(general="retained", leak=None, **metrics):
     rows = [
         {"name": TUNING_GIVEN_RAG, "metric": metric, "a": "", "b": "", "estimate": as_json(estimate)}
         for metric, estimate in metrics.items()
@@ -22,10 +29,11 @@ def summary(general="retained", **metrics):
     forgetting = [
         {"suite": suite, "verdict": general, "difference": as_json(SAME), "needs": 9} for suite in ("s", ALL_SUITES)
     ]
-    return {"differences": rows, "forgetting": forgetting if general else []}
+    return {"differences": rows, "forgetting": forgetting if general else [], "leak": leak or leaked()}
 
 
-FINE = {"tone": GAIN, "format": GAIN, "hallucination": SAME, "correct": SAME}
+FINE = {"tone": GAIN, "format": GAIN, "hallucination": SAME, "correct": SAME, "follows_change": SAME}
+NONE = Estimate(None, None, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +44,15 @@ FINE = {"tone": GAIN, "format": GAIN, "hallucination": SAME, "correct": SAME}
         (summary(**FINE | {"hallucination": GAIN}), "HOLD"),
         (summary(**FINE | {"correct": LOSS}), "HOLD"),
         (summary(**FINE | {"correct": NOISE}), "CANNOT TELL"),
+        (summary(**FINE | {"follows_change": LOSS}), "HOLD"),
+        (summary(**FINE | {"follows_change": Estimate(0.0, -0.25, 0.25, 9)}), "CANNOT TELL"),
+        (summary(leak=leaked(GAIN), **FINE), "HOLD"),
+        (summary(leak=leaked(LOSS), **FINE), "PASS"),  # it recites less than the base
+        (summary(leak=leaked(NOISE), **FINE), "CANNOT TELL"),
+        (summary(leak=leaked(new=1), **FINE), "HOLD"),  # one canary outweighs a mean near zero
+        (summary(leak=leaked(NONE, nothing=True, why="no values"), **FINE), "PASS"),
+        (summary(leak=leaked(NONE, why="the rows are gone"), **FINE), "CANNOT TELL"),
+        (summary(**FINE) | {"leak": None}, "CANNOT TELL"),  # a summary from before there was such a test
         (summary(**FINE | {"tone": LOSS}), "HOLD"),
         (summary(**FINE | {"tone": NOISE}), "CANNOT TELL"),
         (summary(**FINE | {"format": Estimate(0.0, 0.0, 0.0, 50)}), "HOLD"),
@@ -51,7 +68,7 @@ def test_the_decision_follows_the_table(state, expected):
     assert all(check.why for check in decision.checks)
 
 
-@pytest.mark.parametrize("gone", ["tone", "format", "hallucination", "correct", "general"])
+@pytest.mark.parametrize("gone", ["tone", "format", "hallucination", "correct", "follows_change", "general"])
 def test_what_is_missing_never_passes(gone):
     kept = {name: estimate for name, estimate in FINE.items() if name != gone}
     state = summary(None if gone == "general" else "retained", **kept)

@@ -15,7 +15,8 @@ from eval.summary import ARMS, summarise
 from groundtone.types import Estimate, EvalRecord, Question, Score
 from tests.eval.worlds import REFUSAL, Scripted, evidence_of, question, right, wrong
 
-MARGINS = {"tone": 0.0, "format": 0.0, "hallucination": 0.05, "correct": 0.05, "general": 0.05}
+MARGINS = {"tone": 0.0, "format": 0.0} | dict.fromkeys(("hallucination", "correct", "general", "leak"), 0.05)
+MARGINS |= {"follows_change": 0.2}
 
 
 def mixed(share, seed):

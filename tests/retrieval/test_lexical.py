@@ -4,11 +4,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.index import Index
-from retrieval.lexical import WordCounts, index_text, match_expression, pruned_expression
+from retrieval.lexical import index_text, match_expression
 from tests.retrieval.hashing_encoder import HashingEncoder
 
 
@@ -68,24 +68,6 @@ def test_search_without_spaces_through_the_index(tmp_path: Path) -> None:
         index.update(root)
         for query, row in (("退货", 0), ("返品", 2), ("ท่าเรือ", 5)):
             assert index.search(query, k=1)[0].passage.source == f"{row}.md"
-
-
-_vocabulary = ["bike", "harbour", "price", "day", "港口", "return", "courier"]
-_texts = st.lists(st.lists(st.sampled_from(_vocabulary), min_size=1, max_size=6).map(" ".join), min_size=2, max_size=30)
-
-
-@settings(max_examples=60, deadline=None)
-@given(_texts, st.lists(st.sampled_from(_vocabulary), min_size=1, max_size=5), st.integers(0, 40))
-def test_pruning_keeps_every_score(texts: list[str], query: list[str], wanted: int) -> None:
-    """What is ranked has the BM25 of all words; what is not ranked has none of the rarer words."""
-    db = _table(texts)
-    full = _scores(db, match_expression(" ".join(query)))
-    pruned = pruned_expression(" ".join(query), WordCounts.of(texts), wanted=wanted)
-    found = {i: score / pruned.times for i, score in _scores(db, pruned.text).items()}
-    assert found == pytest.approx({i: full[i] for i in found})
-    if wanted >= len(texts) * len(query):
-        assert set(found) == set(full)
-    assert len(found) >= min(wanted, len(full), 1)
 
 
 @given(st.text(max_size=80))

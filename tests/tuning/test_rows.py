@@ -25,7 +25,7 @@ def test_the_trained_prompt_is_token_for_token_what_serving_shows_the_model(fold
         model.generate([of_pair(pair)], max_new_tokens=1)
         assert list(row.ids[: row.prompt_tokens]) == shown[-1]
         assert model.format.decode(row.ids[row.prompt_tokens :]).strip() == pair.reply
-        assert row.ids[-1] in model._stop_ids(), "what training ends with must end serving"
+        assert row.ids[-1] in model.stop_ids(), "what training ends with must end serving"
 
 
 def test_the_trainer_scores_the_reply_and_its_stop_token_and_nothing_else(folder, pairs, monkeypatch, tmp_path):

@@ -193,6 +193,10 @@ def test_packed_rows_do_not_see_each_other(pairs, settings, tmp_path):
 
 
 def test_layers_that_do_not_exist_are_named_with_those_that_do(pairs, settings, tmp_path):
-    for wrong in (["q_project"], ["lm_head"], []):
-        with pytest.raises(ModelError, match="cannot be adapted: this model has down_proj, gate_proj, k_proj"):
+    for wrong, said in (
+        (["q_project"], "this model has"),
+        (["lm_head"], "it is the output head"),
+        ([], "this model has"),
+    ):
+        with pytest.raises(ModelError, match=f"cannot be adapted: {said}.* down_proj, gate_proj, k_proj"):
             train(pairs, out_dir=tmp_path / str(len(str(wrong))), **{**settings, "targets": wrong})

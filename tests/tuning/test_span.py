@@ -46,7 +46,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tune(base: Path, out: Path, *, epochs: int = 12, resume: bool = False, **given: object) -> Finished:
     return train_reader(
         rows(), base=str(base), out_dir=out, heldout=rows()[:6], lora=Lora(targets="all-linear"),
-        recipe=Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6), checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
+        recipe=Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6),
+        checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -6,16 +6,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from groundtone.errors import DataError
+from groundtone.joins.access import groups_of_base, groups_of_run, stamp, union
+from groundtone.joins.arms import model_id
 from groundtone.joins.indexing import silent
 from groundtone.joins.runs import start_run
 from groundtone.project import Project, Run
 from groundtone.settings import Settings
+from tuning.config import TuningConfig
 from tuning.engine import Finished
 from tuning.lora import Lora
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 
 Progress = Callable[[str, int, int], None]
+
+
+def shape_of(given: TuningConfig) -> Lora | None:
+    """`tuning.lora` as the adapter's shape; None for full tuning."""
+    lora = given.lora
+    if lora is None:
+        return None
+    return Lora(
+        rank=lora.rank,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        targets=lora.targets,
+        variant=lora.variant,
+        layers=lora.layers,
+        extra_modules=lora.extra_modules,
+        tokens=lora.tokens,
+        quantised=lora.quantised,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +57,18 @@ class Work:
 
     @property
     def lora(self) -> Lora:
-        """The adapter's shape as configured."""
-        given = self.settings.tuning.lora
-        return Lora(rank=given.rank, alpha=given.alpha, dropout=given.dropout, targets=given.targets)
+        """The adapter's shape as configured. Raises DataError for `tuning.lora: null`, where a method needs one."""
+        shape = self.shape
+        if shape is None:
+            raise DataError(
+                f"tuning.lora is null, but method {self.settings.tuning.method} trains an adapter: leave it out"
+            )
+        return shape
+
+    @property
+    def shape(self) -> Lora | None:
+        """The adapter's shape as configured; None where the whole model is to be tuned."""
+        return shape_of(self.settings.tuning)
 
     @property
     def recipe(self) -> Recipe:
@@ -66,8 +97,15 @@ class Work:
         self.progress("tune", line["step"], line["steps"])
 
     def finish(self, run: Run, result: Finished, **notes: Any) -> Run:
-        """Marks the run done, with what the training came to and the method's own `notes`."""
+        """Marks the run done, with what the training came to and the method's own `notes`.
+
+        What was trained serves only callers in the groups that the run notes, and those of what it started from.
+        """
         self.progress("tune", result.steps, result.steps)
+        groups = union(groups_of_run(self.project, run.id), groups_of_base(model_id(self.settings)))
+        if groups:
+            stamp(result.adapter, groups)
+            notes |= {"groups": list(groups)}
         run.finish(
             rows=result.rows,
             steps=result.steps,

@@ -18,13 +18,14 @@ from groundtone.errors import IntegrityError, ModelError, ProjectError
 from groundtone.joins import indexing, strength
 from groundtone.joins.evaluation import CHOSEN, half_of, read_material
 from groundtone.joins.strength_curve import Choice, read_curve
-from groundtone.models.adapter import CARD, AdapterCard, read_card
+from groundtone.models.adapter import read_card
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.generate import LocalModel
-from groundtone.models.weights import load_base, weights_sha256
+from groundtone.models.weights import load_base
 from groundtone.project import Project
 from groundtone.settings import Settings, load_settings
 from groundtone.types import Prompt
+from tests.groundtone.joins.random_adapters import tune
 from tests.groundtone.joins.worlds import FLEET, PARCELS, POST, TRAILERS, rows
 from tests.retrieval.hashing_encoder import HashingEncoder
 from tests.tiny_models import FAMILIES, save_tiny, tiny_tokenizer
@@ -32,30 +33,6 @@ from tuning import export
 from tuning.adapters import compare_cards
 
 AT = (0.0, 0.5, 1.0)
-
-
-def tune(project: Project, settings: Settings, *, seed: int) -> str:
-    """A tuning run whose adapter is random, as if it had been trained."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    base = load_base(settings.model.id)
-    with project.start_run("tune", config=settings.given, resolved=settings.resolved) as run:
-        torch.manual_seed(seed)
-        lora = LoraConfig(r=4, target_modules=["up_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
-        get_peft_model(base.model, lora).save_pretrained(str(run.path / "adapter"))
-        card = AdapterCard(
-            settings.model.id,
-            weights_sha256(base.folder),
-            prompts.template_hash(),
-            ChatFormat(base.tokenizer).template_sha256,
-            f"{seed}" * 64,
-            seed,
-            {"rank": 4},
-        )
-        (run.path / "adapter" / CARD).write_text(card.to_json())
-        run.finish()
-    return run.id
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from groundtone.stats import mean_interval
 from groundtone.types import Estimate
 
 N = 60
-MARGINS = {"tone": 0.0, "format": 0.0, "hallucination": 0.05, "correct": 0.05, "general": 0.05}
+MARGINS = {"tone": 0.0, "format": 0.0} | dict.fromkeys(("hallucination", "correct", "general", "leak"), 0.05)
+MARGINS |= {"follows_change": 0.2}
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

@@ -1,0 +1,298 @@
+"""Tuned encoders in use: what label a text has, with probabilities; which of its words are of what kind, with offsets.
+
+A run's folder holds all that is needed but the base's own weights. Nothing is unpickled. Low-rank updates are merged
+into the base when it is loaded, so that a prediction costs one forward pass of the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groundtone.errors import DataError, IntegrityError, ModelError
+from groundtone.models.adapter import AdapterCard, read_card
+from groundtone.models.classifier_base import EncoderBase, Task, load_encoder_base, pad
+from groundtone.models.classifier_format import ENCODER_FORMAT_VERSION, Pair, TextFormat, Window
+from groundtone.models.quiet import quiet
+from groundtone.models.weights import weights_sha256
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["FoundSpan", "Judgement", "Tagging", "TextClassifier", "TokenClassifier", "load_classifier", "tag_names"]
+
+_BATCH_TOKENS = 4096
+_ADAPTER = "adapter_model.safetensors"
+_INSIDE = ("adapter", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The labels of a text (one, or any number where several may hold), and the probability of every label."""
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSpan:
+    """`text` stands at [start:end) of what was read; `probability` is the mean over its tokens."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """The spans of a text in reading order; `score` is the highest probability that any of its tokens has a label."""
+
+    spans: tuple[FoundSpan, ...]
+    score: float
+
+
+Given = str | tuple[str, str]
+
+
+class TextClassifier:
+    """Says which labels a text, or a pair of texts, has."""
+
+    def __init__(self, encoder: _Encoder, card: AdapterCard) -> None:
+        self._encoder = encoder
+        self.labels: tuple[str, ...] = tuple(card.config["labels"])
+        self.multi_label: bool = card.config["multi_label"]
+        self.threshold: float = card.config["threshold"]
+
+    @classmethod
+    def load(cls, folder: Path, *, base: str | None = None, device: str = "auto") -> TextClassifier:
+        """The classifier of a run's folder, or of the adapter's. `base` is where its base lies now, if it moved.
+
+        Raises ModelError for a folder that holds none, or a base with other weights.
+        """
+        encoder, card = _load(folder, "classify", base=base, device=device)
+        return cls(encoder, card)
+
+    def predict(self, texts: Sequence[Given]) -> list[Judgement]:
+        """One judgement per text, in order; of a pair (text, second text) as it was tuned."""
+        made = []
+        for row in self.probabilities(texts):
+            by_label = {label: float(p) for label, p in zip(self.labels, row, strict=True)}
+            called = (
+                tuple(label for label, p in by_label.items() if p >= self.threshold)
+                if self.multi_label
+                else (max(by_label, key=lambda label: by_label[label]),)
+            )
+            made.append(Judgement(called, by_label))
+        return made
+
+    def probabilities(self, texts: Sequence[Given]) -> Floats:
+        """(texts, labels). They add up to 1 where a text has one label; a text that is too long is cut."""
+        import numpy as np
+
+        windows = self._encoder.text_format.whole(_pairs(texts))
+        logits = self._encoder.logits(windows)
+        stacked = np.stack(logits) if logits else np.zeros((0, len(self.labels)))
+        return 1 / (1 + np.exp(-stacked)) if self.multi_label else _softmax(stacked)
+
+
+class TokenClassifier:
+    """Finds spans in a text, which may be read after a context."""
+
+    def __init__(self, encoder: _Encoder, card: AdapterCard) -> None:
+        self._encoder = encoder
+        self.labels: tuple[str, ...] = tuple(card.config["labels"])
+
+    @classmethod
+    def load(cls, folder: Path, *, base: str | None = None, device: str = "auto") -> TokenClassifier:
+        """As `TextClassifier.load`, for a run of method tokens."""
+        encoder, card = _load(folder, "tokens", base=base, device=device)
+        return cls(encoder, card)
+
+    def predict(self, texts: Sequence[Given], *, least: float | None = None) -> list[Tagging]:
+        """The spans of each text, or of the second text of a pair (context, text); texts of any length.
+
+        A token has a label where that is likelier than none; with `least`, from that probability on.
+        """
+        given = _pairs(texts)
+        windows = self._encoder.text_format.windows(given)
+        logits = iter(self._encoder.logits([window for own in windows for window in own]))
+        return [
+            _spans(words, *_joined(own, [_softmax(next(logits)) for _ in own]), self.labels, least=least)
+            for own, (_, words) in zip(windows, given, strict=True)
+        ]
+
+
+def load_classifier(folder: Path, *, base: str | None = None, device: str = "auto") -> TextClassifier | TokenClassifier:
+    """Whatever a run's folder holds. Raises ModelError where it is neither."""
+    card = _card(_adapter_folder(folder))
+    kind = TokenClassifier if card.config.get("method") == "tokens" else TextClassifier
+    return kind.load(folder, base=base, device=device)
+
+
+def tag_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The tags that a token may have: O, then beginning and inside of each label."""
+    return ("O", *(f"{kind}-{label}" for label in labels for kind in "BI"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """A model in eval mode and how texts are shown to it."""
+
+    model: Any
+    base: EncoderBase
+    text_format: TextFormat
+
+    def logits(self, windows: Sequence[Window]) -> list[Floats]:
+        """In order: (labels) for a text, (tokens, labels) for tokens."""
+        import torch
+
+        made: dict[int, Floats] = {}
+        for batch in _batches([len(window.ids) for window in windows]):
+            shown = pad([windows[n].ids for n in batch], [windows[n].types for n in batch], base=self.base)
+            with torch.inference_mode():
+                given = {name: tensor.to(self.base.device) for name, tensor in shown.items()}
+                out = self.model(**given).logits.double().cpu().numpy()
+            for n, row in zip(batch, out, strict=True):
+                made[n] = row[: len(windows[n].ids)] if row.ndim == 2 else row
+        return [made[n] for n in range(len(windows))]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of windows of about one length, at most `_BATCH_TOKENS` together."""
+    batch: list[int] = []
+    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        if batch and (len(batch) + 1) * lengths[n] > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch
+
+
+def _adapter_folder(folder: Path) -> Path:
+    """Of a run: its adapter, or the model that was tuned whole; else the folder itself."""
+    return next((Path(folder) / name for name in _INSIDE if (Path(folder) / name).is_dir()), Path(folder))
+
+
+def _card(folder: Path) -> AdapterCard:
+    card = read_card(folder)
+    if card is None or card.template != ENCODER_FORMAT_VERSION:
+        said = f"format {card.template}" if card else "no card"
+        raise ModelError(
+            f"{folder} holds no tuned encoder of format {ENCODER_FORMAT_VERSION} ({said}): tune one with "
+            "tuning.method classify or tokens"
+        )
+    return card
+
+
+def _load(folder: Path, task: Task, *, base: str | None, device: str) -> tuple[_Encoder, AdapterCard]:
+    place = _adapter_folder(folder)
+    card = _card(place)
+    if card.config.get("method") != task:
+        raise ModelError(f"{folder} was tuned with method {card.config.get('method')}, not {task}: load it as that")
+    tuned_whole = not (place / _ADAPTER).is_file()
+    loaded = load_encoder_base(str(place) if tuned_whole else base or card.base, device=device)
+    if not tuned_whole and weights_sha256(loaded.folder) != card.base_sha256:
+        raise ModelError(
+            f"{folder} was tuned on {card.base!r} (weights {card.base_sha256[:12]}), not on the weights in "
+            f"{loaded.folder}: load that base, or tune again"
+        )
+    labels = card.config["labels"] if task == "classify" else tag_names(card.config["labels"])
+    fresh = loaded.new_model(task, labels=labels)
+    if tuned_whole and fresh.modules:
+        raise IntegrityError(f"{place} lacks {', '.join(fresh.modules)}: copy the folder again, or tune again")
+    model = fresh.model if tuned_whole else _merged(fresh.model, place, card)
+    shown = loaded.text_format(max_tokens=card.config["max_tokens"], overlap_tokens=card.config["overlap_tokens"])
+    return _Encoder(model.eval().requires_grad_(False), loaded, shown), card
+
+
+def _merged(model: Any, folder: Path, card: AdapterCard) -> Any:
+    """The base with the adapter's updates and its head; every stored tensor has its place."""
+    from peft import PeftModel
+    from peft.utils import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(folder / _ADAPTER), framework="pt") as stored:
+            shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
+        with quiet():
+            wrapped = PeftModel.from_pretrained(model, str(folder))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"adapter {folder} does not fit {card.base!r}: {reason}; tune it again") from error
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()}
+    if expected != shapes:
+        odd = sorted(set(expected.items()) ^ set(shapes.items()))[0]
+        raise IntegrityError(f"adapter {folder} does not fit {card.base!r}: first difference {odd[0]} {odd[1]}")
+    return wrapped.merge_and_unload()
+
+
+def _pairs(texts: Sequence[Given]) -> list[Pair]:
+    pairs: list[Pair] = [(None, item) if isinstance(item, str) else item for item in texts]
+    empty = next((n for n, (_, text) in enumerate(pairs) if not text.strip()), None)
+    if empty is not None:
+        raise DataError(f"text {empty} (from 0) is empty: leave it out")
+    return pairs
+
+
+def _softmax(logits: Floats) -> Floats:
+    import numpy as np
+
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True)) if logits.size else logits
+    shares: Floats = raised / raised.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def _joined(windows: Sequence[Window], probabilities: Sequence[Floats]) -> tuple[list[tuple[int, int]], list[Floats]]:
+    """Every token of the text once, with the probabilities of the window in which it stands farthest from an edge."""
+    best: dict[int, tuple[int, tuple[int, int], Floats]] = {}
+    for window, rows in zip(windows, probabilities, strict=True):
+        own = [at for at, span in enumerate(window.offsets) if span]
+        for number, at in enumerate(own):
+            inside = min(number, len(own) - 1 - number)
+            span = window.offsets[at]
+            known = best.get(window.first + number)
+            if span is not None and (known is None or inside > known[0]):
+                best[window.first + number] = (inside, span, rows[at])
+    found = [best[number] for number in sorted(best) if best[number][1][0] < best[number][1][1]]
+    return [span for _, span, _ in found], [row for _, _, row in found]
+
+
+def _spans(
+    text: str,
+    offsets: Sequence[tuple[int, int]],
+    rows: Sequence[Floats],
+    labels: Sequence[str],
+    *,
+    least: float | None,
+) -> Tagging:
+    """Neighbouring tokens of one label are one span, unless a token rather begins another one than goes on."""
+    spans: list[tuple[int, int, int, list[float]]] = []  # start, end, label, probabilities
+    before, score = -1, 0.0
+    for (start, end), row in zip(offsets, rows, strict=True):
+        begins, inside = row[1::2], row[2::2]
+        either = begins + inside
+        best = int(either.argmax())
+        score = max(score, float(1 - row[0]))
+        bound = float(row[0]) if least is None else least
+        if either[best] < bound or (least is None and either[best] == bound):
+            before = -1
+            continue
+        if best == before and inside[best] >= begins[best]:
+            first, _, _, known = spans[-1]
+            spans[-1] = (first, end, best, [*known, float(either[best])])
+        else:
+            spans.append((start, end, best, [float(either[best])]))
+        before = best
+    found = tuple(
+        FoundSpan(start, end, labels[label], text[start:end], sum(known) / len(known))
+        for start, end, label, known in spans
+    )
+    return Tagging(found, score)

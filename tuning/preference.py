@@ -1,0 +1,284 @@
+"""Preference tuning: the voice learns from which of two replies people would send (DPO, ORPO), or from thumbs (KTO).
+
+TRL's trainers on rows that are tokenized here, by the code that serves. The reference that DPO and KTO hold the voice
+to is the base itself, the adapter off; ORPO needs none. What surrounds the trainer is `tuning.engine`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from groundtone.errors import DataError, ModelError
+from groundtone.models.adapter import AdapterCard
+from groundtone.models.chat_format import ChatFormat
+from groundtone.models.weights import Base, weights_sha256
+from groundtone.prompts import template_hash
+from groundtone.types import Preference
+from tuning.engine import Attempt, Finished, run_training, training_arguments
+from tuning.lora import Lora, load_for, lora_config, require_base
+from tuning.odds_ratio import odds_ratio_trainer
+from tuning.preference_rows import ChoiceRow, Thumb, ThumbRow, choices_of, reply_ids, thumb_rows
+from tuning.recipe import Recipe
+from tuning.recorder import Line
+from tuning.rows import render, rows_sha256
+
+__all__ = ["FIGURES", "Taste", "handed_rows", "train_on_choices", "train_on_thumbs"]
+
+FIGURES = tuple(  # of the trainers' logs, for metrics.jsonl; rewards are beta x log(policy / reference)
+    f"{when}{name}"
+    for when in ("", "eval_")
+    for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "kl")
+)
+_PLAIN_LORA, _PLAIN_RECIPE = Lora(), Recipe(learning_rate=5e-5)
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How preferences are turned into a loss; the fields of the `tuning.preference` section."""
+
+    beta: float = 0.1
+    loss: tuple[str, ...] = ()  # () is the method's own
+    loss_weights: tuple[float, ...] = ()
+
+    def on_card(self) -> dict[str, Any]:
+        """What an adapter's card says of it."""
+        return {"beta": self.beta, "loss": list(self.loss), "loss_weights": list(self.loss_weights)}
+
+
+_PLAIN_TASTE = Taste()
+
+
+def train_on_choices(
+    preferences: Sequence[Preference],
+    *,
+    method: Literal["dpo", "orpo"],
+    base: str,
+    out_dir: Path,
+    lora: Lora = _PLAIN_LORA,
+    recipe: Recipe = _PLAIN_RECIPE,
+    taste: Taste = _PLAIN_TASTE,
+    heldout: Sequence[Preference] = (),
+    max_length: int | None = None,
+    over_length: str = "refuse",
+    drop_unsound: bool = False,
+    dtype: str = "auto",
+    device: str = "auto",
+    resume: bool = False,
+    on_step: Callable[[Line], None] | None = None,
+) -> Finished:
+    """An adapter under which the chosen replies are likelier than the rejected ones.
+
+    `taste.loss` may combine TRL's losses for dpo, such as sigmoid (DPO's) and sft (its likelihood of the chosen
+    reply), with `loss_weights`. Raises DataError for rows that cannot teach (see `choices_of`), and what `run_training`
+    raises.
+    """
+    if method == "dpo":
+        require_base(lora, method)
+    loaded = load_for(lora, base, dtype=dtype, device=device)
+    chat_format = ChatFormat(loaded.tokenizer)
+    tokens = partial(render, chat_format)
+    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    long = over_length == "drop"
+    found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
+    held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    card = _card(
+        loaded,
+        chat_format,
+        data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
+        config={"method": method, **lora.on_card(), **recipe.on_card(), **taste.on_card()},
+        seed=recipe.seed,
+    )
+
+    def build(on: Base, attempt: Attempt) -> Any:
+        from trl import DPOConfig, DPOTrainer
+
+        arguments = DPOConfig(
+            **training_arguments(
+                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
+            ),
+            max_length=None,  # rows were fitted already and nothing may be cut
+            beta=taste.beta,
+            loss_type=list(taste.loss or ("sigmoid",)),
+            loss_weights=list(taste.loss_weights) or None,
+        )
+        return handed_rows(DPOTrainer if method == "dpo" else odds_ratio_trainer())(
+            model=on.model,
+            args=arguments,
+            train_dataset=_choices_dataset(found.rows),
+            eval_dataset=_choices_dataset(held.rows) if held else None,
+            processing_class=on.tokenizer,
+            peft_config=lora_config(lora, on.model, tokenizer=on.tokenizer),
+            callbacks=list(attempt.callbacks),
+        )
+
+    return run_training(
+        build,
+        loaded=loaded,
+        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
+        out_dir=out_dir,
+        card=card,
+        batching=recipe.batching,
+        rows=len(found.rows),
+        dropped=found.dropped,
+        resume=resume,
+        on_step=on_step,
+        row_numbers=found.numbers,
+        also=FIGURES,
+    )
+
+
+def train_on_thumbs(
+    thumbs: Sequence[Thumb],
+    *,
+    base: str,
+    out_dir: Path,
+    lora: Lora = _PLAIN_LORA,
+    recipe: Recipe = _PLAIN_RECIPE,
+    taste: Taste = _PLAIN_TASTE,
+    heldout: Sequence[Thumb] = (),
+    max_length: int | None = None,
+    over_length: str = "refuse",
+    drop_unsound: bool = False,
+    dtype: str = "auto",
+    device: str = "auto",
+    resume: bool = False,
+    on_step: Callable[[Line], None] | None = None,
+) -> Finished:
+    """An adapter under which wanted replies are likelier than under the base, and unwanted ones less likely (KTO).
+
+    The rarer label weighs more, so that both weigh the same in all (arXiv:2402.01306, equation 8). Raises DataError
+    for thumbs of one label only, for rows that cannot teach (see `thumb_rows`) and for batches of a single row: the
+    divergence from the base is estimated from the other replies of a batch.
+    """
+    if recipe.batch_size < 2:
+        raise DataError(f"tuning.batch_size is {recipe.batch_size}: kto compares the rows of a batch, set 2 or more")
+    require_base(lora, "kto")
+    loaded = load_for(lora, base, dtype=dtype, device=device)
+    chat_format = ChatFormat(loaded.tokenizer)
+    tokens = partial(render, chat_format)
+    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    long = over_length == "drop"
+    found = thumb_rows(tokens, thumbs, limit=limit, drop_long=long, drop_unsound=drop_unsound)
+    held = thumb_rows(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    up, down = _weights([thumb.good for thumb in found.rows])
+    card = _card(
+        loaded,
+        chat_format,
+        data_sha256=rows_sha256(*found.by_label, *(held.by_label if held else ())),
+        config={"method": "kto", **lora.on_card(), **recipe.on_card(), **taste.on_card()},
+        seed=recipe.seed,
+    )
+
+    def build(on: Base, attempt: Attempt) -> Any:
+        from trl import KTOConfig, KTOTrainer
+
+        if attempt.batching.size < 2:
+            raise ModelError("memory does not suffice for two rows at a time, which kto needs: lower tuning.max_length")
+        arguments = KTOConfig(
+            **training_arguments(
+                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
+            ),
+            max_length=None,
+            beta=taste.beta,
+            loss_type=(taste.loss or ("kto",))[0],
+            desirable_weight=up,
+            undesirable_weight=down,
+        )
+        batch = attempt.batching.size
+        return handed_rows(KTOTrainer)(
+            model=on.model,
+            args=arguments,
+            train_dataset=_thumbs_dataset(found.rows, batch=batch, seed=recipe.seed),
+            eval_dataset=_thumbs_dataset(held.rows, batch=batch, seed=recipe.seed) if held else None,
+            processing_class=on.tokenizer,
+            peft_config=lora_config(lora, on.model, tokenizer=on.tokenizer),
+            callbacks=list(attempt.callbacks),
+        )
+
+    return run_training(
+        build,
+        loaded=loaded,
+        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
+        out_dir=out_dir,
+        card=card,
+        batching=recipe.batching,
+        rows=len(found.rows),
+        dropped=found.dropped,
+        resume=resume,
+        on_step=on_step,
+        row_numbers=found.numbers,
+        also=FIGURES,
+    )
+
+
+def handed_rows(trainer: Any) -> Any:
+    """The trainer, taking rows of token ids as they are: TRL would render and tokenize them in its own way."""
+
+    class Handed(trainer):  # type: ignore[misc]
+        """Defined late: its base class needs torch."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    return Handed
+
+
+def _card(
+    loaded: Base, chat_format: ChatFormat, *, data_sha256: str, config: dict[str, Any], seed: int
+) -> AdapterCard:
+    return AdapterCard(
+        base=loaded.id,
+        base_sha256=weights_sha256(loaded.folder),
+        template=template_hash(),
+        chat_template_sha256=chat_format.template_sha256,
+        data_sha256=data_sha256,
+        seed=seed,
+        config=config,
+    )
+
+
+def _choices_dataset(rows: Sequence[ChoiceRow]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {
+            "prompt_ids": [row.prompt_ids for row in rows],
+            "chosen_ids": [reply_ids(row.chosen) for row in rows],
+            "rejected_ids": [reply_ids(row.rejected) for row in rows],
+        }
+    )
+
+
+def _thumbs_dataset(rows: Sequence[ThumbRow], *, batch: int, seed: int) -> Any:
+    """Shuffled here, for the trainer reads them in order.
+
+    Within a batch every prompt is also paired with the reply of the row before, and the first with the last one's:
+    from those KTO estimates how far the voice has moved from the base.
+    """
+    from datasets import Dataset
+
+    rows = list(rows)
+    random.Random(seed).shuffle(rows)
+    replies = [reply_ids(thumb.row) for thumb in rows]
+    batches = [replies[at : at + batch] for at in range(0, len(replies), batch)]
+    return Dataset.from_dict(
+        {
+            "prompt_ids": [list(thumb.row.ids[: thumb.row.prompt_tokens]) for thumb in rows],
+            "completion_ids": replies,
+            "KL_completion_ids": [reply for part in batches for reply in (part[-1], *part[:-1])],
+            "label": [thumb.good for thumb in rows],
+        }
+    )
+
+
+def _weights(labels: Sequence[bool]) -> tuple[float, float]:
+    """How much a thumb up and a thumb down weigh: the commoner one 1, the rarer one as much more as it is rarer."""
+    up, down = sum(labels), len(labels) - sum(labels)
+    if not up or not down:
+        raise DataError(f"{up} of {len(labels)} rows are wanted replies: kto needs wanted and unwanted ones")
+    return max(1.0, down / up), max(1.0, up / down)

@@ -1,0 +1,303 @@
+"""Online reinforcement (GRPO, RLOO): the voice writes, rewards judge, and what scored above its group gets likelier.
+
+TRL's trainers on prompts that are tokenized here, by the code that serves. Rewards are handed in: this package knows
+no metric. One that cannot judge a reply says None (or NaN): that reply is left out of its group and counted, instead
+of passing for a zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from groundtone.errors import DataError
+from groundtone.models.adapter import AdapterCard
+from groundtone.models.chat_format import ChatFormat
+from groundtone.models.streaming import finish_text
+from groundtone.models.weights import Base, weights_sha256
+from groundtone.prompts import of_pair, template_hash
+from groundtone.types import VoicePair
+from tuning.engine import Attempt, Finished, run_training, training_arguments
+from tuning.lora import Lora, load_for, lora_config, require_base
+from tuning.recipe import Recipe
+from tuning.recorder import Line, read_metrics
+from tuning.rows import Row, fit, render, rows_sha256
+
+__all__ = ["Reinforced", "Reward", "Sampling", "reinforce", "weighted"]
+
+_PLAIN_LORA, _PLAIN_RECIPE = Lora(), Recipe(epochs=1, learning_rate=2e-5)
+_JUDGED = ("reward", "left_out", "completions/mean_length")
+_LEARNED = ("reward_std", "frac_reward_zero_std", "kl", "entropy")  # of groups, which held-out prompts do not form
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """One thing to be rewarded. `score` gives a number per (row, reply), higher is better, None where it cannot judge.
+
+    `applies` says of which rows it can speak at all; on others it counts for nothing, which differs from a zero.
+    """
+
+    name: str
+    score: Callable[[Sequence[VoicePair], Sequence[str]], Sequence[float | None]]
+    weight: float = 1.0
+    applies: Callable[[VoicePair], bool] = lambda row: True
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn and compared; the fields of the `tuning.reinforce` section."""
+
+    algorithm: Literal["grpo", "rloo"] = "grpo"  # arXiv:2402.03300, arXiv:2402.14740
+    generations: int = 8  # replies per prompt, compared with one another
+    max_new_tokens: int = 96
+    temperature: float = 1.0
+    beta: float = 0.0  # weight of the divergence from the base
+
+    def on_card(self) -> dict[str, Any]:
+        """What an adapter's card says of it."""
+        return {
+            "method": self.algorithm,
+            "generations": self.generations,
+            "max_new_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
+            "beta": self.beta,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reinforced:
+    """A finished run. `idle` counts the steps whose groups were all rewarded alike: nothing was learned from them."""
+
+    finished: Finished
+    idle: int
+    left_out: int  # replies that a reward could not judge
+
+    @property
+    def warning(self) -> str:
+        """What a person should know of the rewards; "" where there is nothing to say."""
+        said = []
+        if self.idle:
+            said.append(
+                f"in {self.idle} of {self.finished.steps} steps all replies to each prompt were rewarded alike, so "
+                "nothing was learned from them: raise tuning.reinforce.temperature or generations, or use rewards that "
+                "tell replies apart"
+            )
+        if self.left_out:
+            said.append(f"{self.left_out} replies could not be judged and were left out")
+        return "; ".join(said)
+
+
+_PLAIN_SAMPLING = Sampling()
+
+
+def reinforce(
+    rows: Sequence[VoicePair],
+    rewards: Sequence[Reward],
+    *,
+    base: str,
+    out_dir: Path,
+    lora: Lora = _PLAIN_LORA,
+    recipe: Recipe = _PLAIN_RECIPE,
+    sampling: Sampling = _PLAIN_SAMPLING,
+    heldout: Sequence[VoicePair] = (),
+    max_length: int | None = None,
+    over_length: str = "refuse",
+    dtype: str = "auto",
+    device: str = "auto",
+    resume: bool = False,
+    on_step: Callable[[Line], None] | None = None,
+) -> Reinforced:
+    """An adapter under which replies to the rows' prompts earn more; the rows' own replies are for the rewards to see.
+
+    metrics.jsonl gets the mean of every reward ("rewards/NAME"), of their weighted sum ("reward"), and the replies
+    that were left out. The batch is counted in replies: batch_size x accumulate must hold whole groups. Raises
+    DataError where it does not, for fewer prompts than one step takes, for prompts that leave no room for a reply, and
+    what `run_training` raises.
+    """
+    if sampling.beta:
+        require_base(lora, "tuning.reinforce.beta")
+    loaded = load_for(lora, base, dtype=dtype, device=device)
+    chat_format = ChatFormat(loaded.tokenizer)
+    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    room = None if limit is None else limit - sampling.max_new_tokens
+    whole, whole_held = render(chat_format, rows), render(chat_format, heldout)
+    asked = fit(_prompts(whole), limit=room, drop=over_length == "drop")
+    held = fit(_prompts(whole_held), limit=room, drop=True).rows if heldout else ()
+    per_step = _prompts_per_step(recipe, sampling, len(asked.rows))
+    weights = {reward.name: reward.weight for reward in rewards}
+    if not rewards or len(weights) < len(rewards):
+        raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
+    card = AdapterCard(
+        base=base,
+        base_sha256=weights_sha256(loaded.folder),
+        template=template_hash(),
+        chat_template_sha256=chat_format.template_sha256,
+        data_sha256=rows_sha256(whole, whole_held),
+        seed=recipe.seed,
+        config={**sampling.on_card(), **lora.on_card(), **recipe.on_card(), "rewards": weights},
+    )
+    known = {
+        chat_format.text(of_pair(pairs[row.index])): list(row.ids)
+        for pairs, prompts in ((rows, asked.rows), (heldout, held))
+        for row in prompts
+    }
+
+    def build(on: Base, attempt: Attempt) -> Any:
+        trainer, config = _trainer_class(sampling.algorithm, known)
+        shared = training_arguments(
+            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(asked.rows), evaluate=bool(held)
+        )
+        steps = recipe.epochs * (len(asked.rows) // per_step)
+        arguments = config(
+            **{**shared, "warmup_steps": round(recipe.warmup * steps)},
+            num_generations=sampling.generations,
+            num_generations_eval=1,
+            max_completion_length=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            beta=sampling.beta,
+            use_vllm=False,
+        )
+        _stop_like_serving(on, chat_format)
+        return trainer(
+            model=on.model,
+            reward_funcs=[_judge(rewards, rows, heldout, stops=chat_format.stops)],
+            args=arguments,
+            train_dataset=_dataset(asked.rows, rows, chat_format, held=False),
+            eval_dataset=_dataset(held, heldout, chat_format, held=True) if held else None,
+            processing_class=on.tokenizer,
+            peft_config=lora_config(lora, on.model, tokenizer=on.tokenizer),
+            callbacks=[*attempt.callbacks, _count_from_here()],
+        )
+
+    judged = (*_JUDGED, *(f"rewards/{name}" for name in weights))
+    finished = run_training(
+        build,
+        loaded=loaded,
+        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
+        out_dir=out_dir,
+        card=card,
+        batching=recipe.batching,
+        rows=len(asked.rows),
+        dropped=[index for index, _ in asked.dropped],
+        resume=resume,
+        on_step=on_step,
+        also=[*_LEARNED, *judged, *(f"eval_{name}" for name in judged)],
+    )
+    lines = [line for line in read_metrics(finished.adapter.parent) if line["loss"] is not None]
+    idle = sum(line.get("frac_reward_zero_std") == 1.0 for line in lines)
+    return Reinforced(finished, idle, round(sum(line.get("left_out") or 0 for line in lines)))
+
+
+def weighted(
+    rewards: Sequence[Reward], rows: Sequence[VoicePair], replies: Sequence[str]
+) -> tuple[list[float | None], dict[str, list[float]]]:
+    """The weighted sum of the rewards that apply, for each reply, and by name what each reward gave where it applied.
+
+    None where a reward that applies gave None, NaN or an infinity, and where none applies. Raises DataError for a
+    reward that judged more or fewer replies than it was shown.
+    """
+    sums: list[float | None] = [None] * len(rows)
+    broken: set[int] = set()
+    given: dict[str, list[float]] = {}
+    for reward in rewards:
+        numbers = [n for n, row in enumerate(rows) if reward.applies(row)]
+        values = reward.score([rows[n] for n in numbers], [replies[n] for n in numbers]) if numbers else []
+        if len(values) != len(numbers):
+            raise DataError(f"reward {reward.name!r} gave {len(values)} values for {len(numbers)} replies")
+        for n, value in zip(numbers, values, strict=True):
+            if value is None or not math.isfinite(value):
+                broken.add(n)
+                continue
+            given.setdefault(reward.name, []).append(value)
+            sums[n] = (sums[n] or 0.0) + reward.weight * value
+    return [None if n in broken else value for n, value in enumerate(sums)], given
+
+
+def _judge(
+    rewards: Sequence[Reward], rows: Sequence[VoicePair], heldout: Sequence[VoicePair], *, stops: tuple[str, ...]
+) -> Callable[..., list[float | None]]:
+    """The rewards as the one function that TRL calls, with the row's number beside every reply."""
+
+    def reward(completions: list[str], number: list[int], held: list[bool], log_metric: Any, **_: Any) -> Any:
+        asked = [(heldout if out else rows)[n] for n, out in zip(number, held, strict=True)]
+        total, given = weighted(rewards, asked, [finish_text(text, stops=stops) for text in completions])
+        for name, values in given.items():
+            log_metric(f"rewards/{name}", sum(values) / len(values))
+        log_metric("left_out", float(total.count(None)))
+        return total
+
+    return reward
+
+
+def _trainer_class(algorithm: str, known: Mapping[str, list[int]]) -> tuple[Any, Any]:
+    """The trainer and its settings' class; prompts get the tokens of `known`, by their text."""
+    import logging
+
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    base, config = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}[algorithm]
+    # It would log prompt and reply of everything that no reward could judge, people's documents included.
+    logging.getLogger(base.__module__).setLevel(logging.ERROR)
+
+    class Handed(base):  # type: ignore[misc, valid-type]
+        """Defined late: its base class needs torch."""
+
+        def _tokenize_prompts(self, prompts: list[str]) -> Any:
+            return [known[prompt] for prompt in prompts], None, {}
+
+    return Handed, config
+
+
+def _count_from_here() -> Any:
+    """TRL's count of tokens goes on after a resume, but the recorder adds what an earlier attempt has counted."""
+    from transformers import TrainerCallback
+
+    class CountFromHere(TrainerCallback):  # type: ignore[misc]
+        """Defined late: its base class needs transformers."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            state.num_input_tokens_seen = 0
+
+    return CountFromHere()
+
+
+def _prompts_per_step(recipe: Recipe, sampling: Sampling, prompts: int) -> int:
+    replies = recipe.batch_size * recipe.accumulate
+    if sampling.generations < 2 or replies % sampling.generations:
+        raise DataError(
+            f"tuning.batch_size x tuning.accumulate is {replies} replies per step: make it a multiple of "
+            f"tuning.reinforce.generations, which is {sampling.generations} (2 or more)"
+        )
+    if prompts < replies // sampling.generations:
+        raise DataError(
+            f"there are {prompts} prompts, but a step takes {replies // sampling.generations}: give more, or lower "
+            "tuning.batch_size"
+        )
+    return replies // sampling.generations
+
+
+def _prompts(rows: Sequence[Row]) -> list[Row]:
+    return [replace(row, ids=row.ids[: row.prompt_tokens]) for row in rows]
+
+
+def _stop_like_serving(base: Base, chat_format: ChatFormat) -> None:
+    """A reply ends at the chat template's stop token as well; TRL knows only what the model declares."""
+    named = base.model.generation_config.eos_token_id
+    several = named if isinstance(named, list) else [named]
+    stops = {*several, base.tokenizer.eos_token_id, chat_format.stop_id}
+    base.model.generation_config.eos_token_id = sorted(i for i in stops if i is not None)
+
+
+def _dataset(prompts: Sequence[Row], pairs: Sequence[VoicePair], chat_format: ChatFormat, *, held: bool) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {
+            "prompt": [chat_format.text(of_pair(pairs[row.index])) for row in prompts],
+            "number": [row.index for row in prompts],
+            "held": [held] * len(prompts),
+        }
+    )

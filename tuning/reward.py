@@ -1,0 +1,172 @@
+"""A reward model: the base learns one number per reply, higher for what people preferred (Bradley and Terry).
+
+LoRA and a scalar head with TRL's RewardTrainer, on the rows that preference tuning takes. How well it orders pairs that
+it never saw is measured after the training, with n and an interval, and written to reward.json in the run's folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from groundtone.errors import ModelError
+from groundtone.files import write_atomic
+from groundtone.models.adapter import AdapterCard
+from groundtone.models.chat_format import ChatFormat
+from groundtone.models.reward import RewardFormat, RewardModel, load_reward_base
+from groundtone.models.weights import Base, weights_sha256
+from groundtone.prompts import of_pair, template_hash
+from groundtone.stats import mean_interval, wilson_interval
+from groundtone.types import Estimate, Preference, VoicePair
+from tuning.engine import Attempt, Finished, run_training, training_arguments
+from tuning.lora import Lora, lora_config
+from tuning.preference_rows import ChoiceRow, Choices, choices_of, reply_pair
+from tuning.recipe import Recipe
+from tuning.recorder import Line
+from tuning.rows import Row, rows_sha256
+
+__all__ = ["MEASURES", "Ordering", "Rewarding", "ordering", "train_reward_model"]
+
+FIGURES = tuple(f"{when}{name}" for when in ("", "eval_") for name in ("accuracy", "margin", "mean_reward"))
+MEASURES = "reward.json"
+_PLAIN_LORA, _PLAIN_RECIPE = Lora(targets="all-linear"), Recipe(epochs=1, learning_rate=1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """How well pairs are ordered: the share whose chosen reply scores higher (a tie is a miss), and by how much.
+
+    n is 0 where nothing was held out: not measured. Pairs that the model cannot read whole are `missing`.
+    """
+
+    accuracy: Estimate
+    margin: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarding:
+    """A finished reward model and how it orders the held-out pairs."""
+
+    finished: Finished
+    heldout: Ordering
+
+
+def train_reward_model(
+    preferences: Sequence[Preference],
+    *,
+    base: str,
+    out_dir: Path,
+    lora: Lora = _PLAIN_LORA,
+    recipe: Recipe = _PLAIN_RECIPE,
+    heldout: Sequence[Preference] = (),
+    max_length: int | None = None,
+    over_length: str = "refuse",
+    drop_unsound: bool = False,
+    dtype: str = "auto",
+    device: str = "auto",
+    resume: bool = False,
+    on_step: Callable[[Line], None] | None = None,
+) -> Rewarding:
+    """Trains under `out_dir`; `base` is a causal model or an encoder. Raises like `train_on_choices`."""
+    if lora.quantised or lora.variant == "pissa":
+        raise ModelError("a reward model takes neither tuning.lora.quantised nor the variant pissa: leave them out")
+    loaded = _fresh(base, recipe, dtype, device)
+    tokens = _renderer(RewardFormat(loaded))
+    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    long = over_length == "drop"
+    found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
+    held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    card = AdapterCard(
+        base=base,
+        base_sha256=weights_sha256(loaded.folder),
+        template=template_hash(),
+        chat_template_sha256=ChatFormat(loaded.tokenizer).template_sha256,
+        data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
+        seed=recipe.seed,
+        config={"method": "reward", **lora.on_card(), **recipe.on_card()},
+    )
+
+    def build(on: Base, attempt: Attempt) -> Any:
+        from trl import RewardConfig, RewardTrainer
+
+        arguments = RewardConfig(
+            **training_arguments(
+                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
+            ),
+            max_length=None,  # rows were fitted already and nothing may be left out
+        )
+        return RewardTrainer(
+            model=on.model,
+            args=arguments,
+            train_dataset=_dataset(found.rows),
+            eval_dataset=_dataset(held.rows) if held else None,
+            processing_class=on.tokenizer,
+            peft_config=lora_config(lora, on.model, task_type="SEQ_CLS", tokenizer=on.tokenizer),
+            callbacks=list(attempt.callbacks),
+        )
+
+    finished = run_training(
+        build,
+        loaded=loaded,
+        reload=lambda: _fresh(base, recipe, dtype, device),
+        out_dir=out_dir,
+        card=card,
+        batching=recipe.batching,
+        rows=len(found.rows),
+        dropped=found.dropped,
+        resume=resume,
+        on_step=on_step,
+        row_numbers=found.numbers,
+        also=FIGURES,
+    )
+    kept = _kept(heldout, held)
+    scored = RewardModel.load(finished.adapter, base=base, dtype=dtype, device=device, batch_size=recipe.batch_size)
+    result = Rewarding(finished, ordering(scored, kept))
+    write_atomic(Path(out_dir) / MEASURES, json.dumps({"schema_version": 1, "heldout": asdict(result.heldout)}) + "\n")
+    return result
+
+
+def ordering(model: RewardModel, preferences: Sequence[Preference]) -> Ordering:
+    """How the model orders these pairs; each counts as independent."""
+    prompts = [of_pair(reply_pair(p, p.chosen)) for p in preferences]
+    chosen, rejected = (
+        model.score(prompts, replies) for replies in ([p.chosen for p in preferences], [p.rejected for p in preferences])
+    )
+    apart = [None if a is None or b is None else a - b for a, b in zip(chosen, rejected, strict=True)]
+    read = [value for value in apart if value is not None]
+    accuracy = wilson_interval(sum(value > 0 for value in read), len(read))
+    return Ordering(accuracy, mean_interval(apart, bounds=None))
+
+
+def _fresh(base: str, recipe: Recipe, dtype: str, device: str) -> Base:
+    from transformers import set_seed
+
+    set_seed(recipe.seed)  # before the head exists
+    return load_reward_base(base, dtype=dtype, device=device)
+
+
+def _renderer(form: RewardFormat) -> Callable[[Sequence[VoicePair]], list[Row]]:
+    def rows(pairs: Sequence[VoicePair]) -> list[Row]:
+        encoded = [form.encode(of_pair(pair), pair.reply) for pair in pairs]
+        return [Row(index, found.ids, found.prompt_tokens) for index, found in enumerate(encoded)]
+
+    return rows
+
+
+def _kept(heldout: Sequence[Preference], held: Choices | None) -> list[Preference]:
+    left_out = set(held.dropped) if held else set()
+    return [preference for number, preference in enumerate(heldout) if number not in left_out]
+
+
+def _dataset(rows: Sequence[ChoiceRow]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {
+            "chosen_ids": [list(row.chosen.ids) for row in rows],
+            "rejected_ids": [list(row.rejected.ids) for row in rows],
+        }
+    )
