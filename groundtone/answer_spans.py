@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from groundtone.searching import find
 from groundtone.text import Span, content_words, word_weights
 from groundtone.types import Hit, Retriever
 
@@ -51,6 +52,10 @@ class PassageReader(Protocol):
         """For each (heading, passage) its sentences' best spans, in order."""
         ...
 
+    def read_many(self, rows: Sequence[tuple[str, str, str]]) -> Sequence[Found]:
+        """The same for each (question, heading, passage)."""
+        ...
+
 
 class ReadingRetriever:
     """A retriever whose hits were read: ordered by how well they answer, each with its answer marked.
@@ -66,14 +71,29 @@ class ReadingRetriever:
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         """At most k hits, the best answer first."""
-        hits = self._inner.search(query, k=max(k, self._depth), groups=groups)
-        near, far = hits[: self._depth], hits[self._depth :]
-        shown = [(hit.passage.heading, hit.passage.text) for hit in near]
-        return ordered(mark(query, near, self._reader.read(query, shown)))[:k] + far[: max(0, k - len(near))]
+        return self.search_many([query], k=k, groups=groups)[0]
 
     def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
-        """`search` for each query, in order."""
-        return [self.search(query, k=k, groups=groups) for query in queries]
+        """`search` for each query, in order: found and read in one batch."""
+        return self.search_phrasings([(query,) for query in queries], k=k, groups=groups)
+
+    def search_phrasings(
+        self, asked: Sequence[tuple[str, ...]], *, k: int, groups: Sequence[str] = ()
+    ) -> list[list[Hit]]:
+        """`search` for each question; what any phrasing found is read for the last one, which is what was asked."""
+        found = find(self._inner, asked, k=max(k, self._depth), groups=groups)
+        near = [hits[: self._depth] for hits in found]
+        rows = [
+            (phrased[-1], hit.passage.heading, hit.passage.text)
+            for phrased, hits in zip(asked, near, strict=True)
+            for hit in hits
+        ]
+        readings = iter(self._reader.read_many(rows) if rows else ())
+        result = []
+        for phrased, hits, read in zip(asked, found, near, strict=True):
+            best = ordered(mark(phrased[-1], read, [next(readings) for _ in read]))
+            result.append((best + hits[self._depth :])[:k])
+        return result
 
 
 def value(hit: Hit) -> float | None:

@@ -15,8 +15,9 @@ from typing import Literal
 from groundtone import prompts, strict
 from groundtone.answer_spans import best_value
 from groundtone.errors import PromptTooLongError, UserError
-from groundtone.grounding import cite, drop_last, retrieval_query, select
+from groundtone.grounding import cite, drop_last, select
 from groundtone.refusal import is_refusal
+from groundtone.searching import find, phrasings
 from groundtone.types import (
     Answer,
     Claim,
@@ -250,11 +251,12 @@ class Assistant:
 
     def _retrieve(self, questions: Sequence[Question]) -> list[_Work]:
         works = []
-        for question in questions:
-            began = time.perf_counter()
-            hits = self._search(question)
+        began = time.perf_counter()
+        found = self._search(questions)
+        each_s = (time.perf_counter() - began) / max(1, len(questions))
+        for question, hits in zip(questions, found, strict=True):
             snippets = select(hits[: self.k], context=self.context, context_tokens=self.context_tokens)
-            work = _Work(question, tuple(hits), snippets, time.perf_counter() - began)
+            work = _Work(question, tuple(hits), snippets, each_s)
             work.refused_by = self._refuses(hits)
             withheld = self.withheld(question.groups)
             work.speaker = self.stand_in if withheld else self.generator
@@ -274,11 +276,16 @@ class Assistant:
             return "reader" if value < self.min_answer else None
         return "retrieval" if max((hit.score for hit in hits), default=-1.0) < self.min_score else None
 
-    def _search(self, question: Question) -> list[Hit]:
+    def _search(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        """Hits per question, in order; those who may see the same are searched for together."""
         if self.retriever is None:
-            return []
-        query = retrieval_query(question.text, question.history)
-        return self.retriever.search(query, k=self.search_k, groups=question.groups)
+            return [[] for _ in questions]
+        found: dict[int, list[Hit]] = {}
+        for groups in dict.fromkeys(question.groups for question in questions):
+            mine = [i for i, question in enumerate(questions) if question.groups == groups]
+            asked = [phrasings(questions[i].text, questions[i].history) for i in mine]
+            found |= dict(zip(mine, find(self.retriever, asked, k=self.search_k, groups=groups), strict=True))
+        return [found[i] for i in range(len(questions))]
 
     def _prompt(self, question: Question, snippets: Sequence[Snippet]) -> Prompt:
         style, examples = self.voice.guide, self.voice.examples

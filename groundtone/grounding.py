@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from groundtone.text import Span, content_words, sentence_spans
-from groundtone.types import Citation, Hit, Snippet, Turn
+from groundtone.types import Citation, Hit, Snippet
 
 MARKER = re.compile(r"\s*\[(\d+)\]")
 CHARS_PER_TOKEN = 3.0  # low for large vocabularies, right for the starter's: the budget errs on the short side
@@ -23,12 +23,6 @@ class Cited:
     text: str
     citations: tuple[Citation, ...]
     dropped: int
-
-
-def retrieval_query(question: str, history: Sequence[Turn]) -> str:
-    """What is searched for: a follow-up question is searched together with the question before it."""
-    asked = [turn.text for turn in history if turn.role == "user"]
-    return f"{asked[-1]} {question}" if asked else question
 
 
 def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[Snippet, ...]:

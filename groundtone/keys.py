@@ -57,7 +57,7 @@ class KeyFile:
 
     def add(self, name: str, *, groups: Sequence[str] = (), models: Sequence[str] = ()) -> str:
         """Make a key and return it; it cannot be shown again. Raises UserError for a name that is taken."""
-        keys = self.keys()
+        keys = self.listed()
         if not name.strip() or any(key.name == name and not key.revoked for key in keys):
             raise UserError(f"a key needs a name of its own, got {name!r}: choose another or revoke that one first")
         secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
@@ -65,7 +65,7 @@ class KeyFile:
         self._write([*keys, key])
         return f"gt-{key.id}-{secret}"
 
-    def keys(self) -> list[Key]:
+    def listed(self) -> list[Key]:
         """Every key that was made, the revoked ones too, oldest first."""
         with self._lock:
             self._refresh()
@@ -73,7 +73,7 @@ class KeyFile:
 
     def revoke(self, named: str) -> Key:
         """End the validity of the key of that name or id. Raises ProjectError where there is none that is valid."""
-        keys = self.keys()
+        keys = self.listed()
         found = next((key for key in keys if named in (key.name, key.id) and not key.revoked), None)
         if found is None:
             valid = ", ".join(key.name for key in keys if not key.revoked) or "none"

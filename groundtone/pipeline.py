@@ -26,6 +26,7 @@ from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
 from tuning.estimate import TrainingEstimate, estimate
+from tuning.processes import leads
 
 Progress = Callable[[str, int, int], None]
 
@@ -62,6 +63,8 @@ def tune(
     `say` gets the line of what the rows would teach, before the training begins. Raises DataError where
     `tuning.facts` refuses the rows.
     """
+    if not leads():
+        progress, say = silent, str
     work = Work(project, settings, resume=resume, progress=progress, say=say)
     return METHODS[settings.tuning.method](work)
 

@@ -42,9 +42,10 @@ _KIND = re.compile(r"[a-z][a-z0-9_]*")
 class Run:
     """A folder that one piece of work writes into. As a context manager it ends "done", or "failed" with the reason."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, *, writes: bool = True) -> None:
         self.path = path
         self.manifest = manifest
+        self._writes = writes  # of several processes on one run, one does
 
     @property
     def id(self) -> str:
@@ -65,6 +66,8 @@ class Run:
 
     def _write(self, **changes: Any) -> None:
         self.manifest = self.manifest.model_copy(update=changes)
+        if not self._writes:
+            return
         write_atomic(self.path / "manifest.json", self.manifest.model_dump_json(indent=2) + "\n")
 
     def __enter__(self) -> Self:
@@ -94,6 +97,7 @@ class Project:
         self.runs_folder = self.folder / "runs"
         self.index_path = self.folder / "index.sqlite"
         self.feedback_path = self.folder / "feedback.sqlite"
+        self.keys_path = self.folder / "keys.json"
         self.champion_path = self.folder / "champion.json"
 
     @classmethod
@@ -134,10 +138,13 @@ class Project:
         hint = f"did you mean {' or '.join(near)}?" if near else "`groundtone runs` lists them"
         raise ProjectError(f"there is no run {run_id!r} in {self.runs_folder}; {hint}")
 
-    def run(self, run_id: str) -> Run:
-        """A run that exists, with its manifest. Raises ProjectError where it cannot be read."""
+    def run(self, run_id: str, *, writes: bool = True) -> Run:
+        """A run that exists, with its manifest; `writes=False` for one that another process writes.
+
+        Raises ProjectError where it cannot be read.
+        """
         path = self.run_path(run_id)
-        return Run(path, _read_manifest(path))
+        return Run(path, _read_manifest(path), writes=writes)
 
     def latest(self, kind: str) -> Run | None:
         """The newest run of this kind that is done."""

@@ -17,6 +17,7 @@ from eval.config import EvalConfig
 from groundtone.config import load_config
 from groundtone.models.config import ModelConfig
 from groundtone.project import CONFIG_NAME
+from groundtone.server.config import ServerConfig
 from retrieval.config import RetrievalConfig
 from tuning.config import TuningConfig
 
@@ -72,6 +73,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tuning": TuningConfig,
     "eval": EvalConfig,
     "dashboard": DashboardConfig,
+    "server": ServerConfig,
 }
 
 
@@ -87,6 +89,7 @@ class Settings:
     tuning: TuningConfig
     eval: EvalConfig
     dashboard: DashboardConfig
+    server: ServerConfig
     given: Mapping[str, Any]
     resolved: Mapping[str, Any]
 
@@ -116,6 +119,7 @@ def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
         tuning=config.typed("tuning", TuningConfig),
         eval=config.typed("eval", EvalConfig),
         dashboard=config.typed("dashboard", DashboardConfig),
+        server=config.typed("server", ServerConfig),
         given=config.given,
         resolved=config.resolved(),
     )

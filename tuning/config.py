@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tuning.checks import CheckName, Level
+from tuning.encoder_config import EncoderSettings
 
 
 class LoraSettings(BaseModel):
@@ -55,7 +56,17 @@ class ColumnSettings(BaseModel):
     messages: str | None = Field(None, description="A conversation; the loss is taken on its last reply.")
     chosen: str | None = Field(None, description="The preferred reply of a preference row.")
     rejected: str | None = Field(None, description="The other reply of a preference row.")
-    label: str | None = Field(None, description="Whether a reply was wanted: true or false, 1 or 0, up or down.")
+    label: str | None = Field(
+        None,
+        description="Whether a reply was wanted: true or false, 1 or 0, up or down; of classify: the label, or a list.",
+    )
+    text: str | None = Field(None, description="The text that an encoder judges or labels, or learns words from.")
+    text_pair: str | None = Field(None, description="The second text of a pair that is judged (method classify).")
+    spans: str | None = Field(
+        None,
+        description="Spans of the text, objects with start, end and label (method tokens); or `tokens` and `tags`.",
+    )
+    tokens: str | None = Field(None, description="A list of words, with their BIO tags in `tags` (method tokens).")
 
 
 class RaftSettings(BaseModel):
@@ -156,12 +167,13 @@ class TuningConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["sft", "span", "dpo", "orpo", "kto", "reward", "grpo", "rloo"] = Field(
+    method: Literal["sft", "span", "dpo", "orpo", "kto", "reward", "grpo", "rloo", "classify", "tokens", "mlm"] = Field(
         "sft",
         description="`sft`: supervised tuning on pairs of prompt and reply. `span`: an encoder becomes a reader that "
         "points at the answer in a passage, or at none. `dpo`, `orpo`: the voice learns which of two replies people "
         "preferred. `kto`: from thumbs up and down. `reward`: a model of what people prefer. `grpo`, `rloo`: the voice "
-        "writes and learns from `tuning.rewards`.",
+        "writes and learns from `tuning.rewards`. Of encoders: `classify` labels texts or pairs of texts, `tokens` "
+        "finds labelled spans, `mlm` learns the words of documents without labels.",
     )
     data: str = Field(
         "data/voice/train.jsonl",
@@ -192,6 +204,11 @@ class TuningConfig(BaseModel):
         default_factory=lambda: LoraSettings(),
         description="The shape of the adapter; null tunes every weight and stores a whole model.",
     )
+    continue_from: str | None = Field(
+        None,
+        description="A tuning run, or an adapter's folder, whose weights the training starts from, for data that "
+        "arrived later; its base, prompts and shape stay. None: a fresh adapter.",
+    )
     epochs: int = Field(3, ge=1, description="Passes over the data; a checkpoint is kept after each.")
     learning_rate: float = Field(
         2e-4, gt=0, description="Peak rate; 1e-4 to 2e-4 for usual models, 3e-3 for the starter."
@@ -203,8 +220,13 @@ class TuningConfig(BaseModel):
     max_length: int | None = Field(
         None, ge=8, description="Longest row in tokens; none: as long as the data needs, at most the model's context."
     )
-    over_length: Literal["refuse", "drop"] = Field(
-        "refuse", description="What happens to a row that is too long: stop and name it, or leave it out and report it."
+    over_length: Literal["refuse", "drop", "cut"] = Field(
+        "refuse",
+        description="What happens to a row that is too long: stop and name it, or leave it out and report it; encoders "
+        "may also learn from what fits (`cut`).",
+    )
+    encoder: EncoderSettings = Field(
+        default_factory=lambda: EncoderSettings(), description="Labels, windows and masks of encoders."
     )
     replay: float = Field(0.0, ge=0.0, lt=1.0, description="Share of general rows mixed in against forgetting.")
     replay_data: str | None = Field(None, description="General rows to mix in, JSON lines like voice pairs.")
@@ -234,6 +256,15 @@ class TuningConfig(BaseModel):
     )
     packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")
+    processes: int = Field(
+        1, ge=1, description="How many processes train together, one per GPU; `groundtone tune --launch` says it, too."
+    )
+    accelerate: str | None = Field(
+        None, description="A file that `accelerate config` wrote, for FSDP or several machines. None: plain DDP."
+    )
+    tensorboard: bool = Field(
+        False, description="Write the run's figures for TensorBoard too, into its folder; needs the extra `track`."
+    )
     seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints stay on disk.")
 

@@ -10,7 +10,7 @@ from typing import Generic
 
 from groundtone.errors import DataError
 from groundtone.text import normalise
-from tuning.checks import LEVELS, CheckName, Level
+from tuning.checks import CheckName, Level
 from tuning.encoder_rows import DocumentRow, R, TextRow, TokenRow
 from tuning.findings import Finding
 
@@ -80,13 +80,8 @@ def check_labels(train: Sequence[TextRow | TokenRow], heldout: Sequence[TextRow 
         raise DataError(f"labels stand in held-out rows and in none to train on: {told}; add rows, or take them out")
 
 
-def findings_of(
-    train: Sequence[R], heldout: Sequence[R], *, few: int, cut: Mapping[str, int] | None = None
-) -> Iterator[Finding]:
-    """Duplicates, contradictions, rows on both sides, labels with fewer than `few` rows, and rows that were cut.
-
-    `cut`: tokens that are not shown to the model, by row.
-    """
+def findings_of(train: Sequence[R], heldout: Sequence[R], *, few: int) -> Iterator[Finding]:
+    """Duplicates, contradictions, rows on both sides, and labels with fewer than `few` rows."""
     yield from _repeated([*train, *heldout])
     both = {_key(row) for row in train} & {_key(row) for row in heldout}
     if both:
@@ -97,26 +92,18 @@ def findings_of(
         yield Finding(
             "imbalance", f"labels have fewer than {few} rows to learn from", rare, "add rows, or merge labels"
         )
-    if cut:
-        rows = tuple(f"{where} ({tokens} tokens cut)" for where, tokens in cut.items())
-        fix = "shorten them, raise tuning.max_length up to the base's window, or set tuning.over_length to cut or drop"
-        yield Finding("too_long", "rows are longer than the model reads", rows, fix)
 
 
-def checked(
-    findings: Sequence[Finding], *, levels: Mapping[CheckName, Level], refuse: bool
-) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """A line for each finding, and the findings, without those that are off. Raises DataError for refused ones."""
-    level = {**LEVELS, **levels}
-    kept = tuple(finding for finding in findings if level[finding.check] != "off")
-    stops = [finding for finding in kept if refuse and level[finding.check] == "refuse"]
+def checked(findings: Sequence[Finding], *, levels: Mapping[CheckName, Level]) -> tuple[str, ...]:
+    """A line for each finding that is not off. Raises DataError for those whose level is "refuse"."""
+    stops = [finding for finding in findings if levels[finding.check] == "refuse"]
     if stops:
         told = "; ".join(f"{_line(f)}: {_shown(f.where)}; {f.fix}" for f in stops)
         raise DataError(
             f"the training data is refused: {told}. To train all the same, set tuning.data_checks to report, or "
             f"tuning.check_levels.{stops[0].check} to report"
         )
-    return tuple(f"report: {f.check}: {_line(f)}: {_shown(f.where)}" for f in kept), kept
+    return tuple(f"report: {f.check}: {_line(f)}: {_shown(f.where)}" for f in findings if levels[f.check] != "off")
 
 
 def _repeated(rows: Sequence[R]) -> Iterator[Finding]:

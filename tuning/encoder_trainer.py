@@ -77,6 +77,7 @@ def fit_encoder(
     loss: Callable[[str], Loss],
     labels: Sequence[str] = (),
     show: Callable[[Sequence[EncodedRow], list[int]], Any] | None = None,
+    trainer: Callable[..., Any] | None = None,
     dropped: Sequence[int] = (),
     resume: bool = False,
     on_step: Callable[[Line], None] | None = None,
@@ -84,7 +85,7 @@ def fit_encoder(
     """Trains the encoder on rows, with an adapter or (`lora` None) whole; `loss` is made for a device.
 
     Rows of about one length share a batch. `show` makes the data set of rows in an order; by default they are shown as
-    they are. Raises what `run_training` raises.
+    they are. `trainer` makes the trainer, by default transformers' own. Raises what `run_training` raises.
     """
     if lora is not None and lora.quantised:
         raise ModelError("tuning.lora.quantised is set: encoders are small, tune them without 4-bit weights")
@@ -119,7 +120,7 @@ def fit_encoder(
             "remove_unused_columns": False,
             "dataloader_pin_memory": False,
         }
-        return Trainer(
+        return (trainer or Trainer)(
             model=_trained_parts(on.new_model(task, labels=labels, dropout=lora is None), lora, task, out_dir),
             args=TrainingArguments(**{**shared, **own}),
             train_dataset=shown(rows, order),

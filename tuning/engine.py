@@ -21,10 +21,11 @@ from groundtone.models.quiet import quiet
 from tuning.batch_watch import BatchWatch
 from tuning.lora import keep_start
 from tuning.memory import Batching, ran_out_of_memory, ran_out_of_space, release_memory
+from tuning.processes import count, from_leader, leads
 from tuning.recipe import Recipe
 from tuning.recorder import Line, make_recorder, read_metrics
 from tuning.run_folder import begin, newest_checkpoint, step_of, write_state
-from tuning.saving import save_adapter
+from tuning.saving import GATHERED, adopt, save_adapter
 
 __all__ = ["Attempt", "Finished", "Loaded", "run_training", "training_arguments"]
 
@@ -101,7 +102,9 @@ def run_training(
     out_dir = Path(out_dir)
     _refuse_several_gpus(loaded.device)
     _switch_off_ping()
-    checkpoint = begin(out_dir, card, resume=resume)
+    lead = leads()
+    # the leader checks and writes; were it to refuse, the launcher would end the others
+    checkpoint = begin(out_dir, card, resume=resume) if lead else newest_checkpoint(out_dir) if resume else None
     try:
         while True:
             watch = BatchWatch(row_numbers or {}, passes=batching.accumulate)
@@ -112,22 +115,30 @@ def run_training(
                 on_step=on_step,
                 blame=watch.rows,
                 also=also,
+                writes=lead,
             )
             attempt = Attempt(out_dir, card, batching, checkpoint, (recorder,))
             trained = _try(build, loaded, attempt, watch=watch, save=save)
             if trained is not None:
                 break
             smaller = batching.smaller()
+            if count() > 1:
+                raise ModelError(
+                    f"memory does not suffice for {batching.size} rows at a time in one of {count()} processes: set "
+                    "tuning.batch_size lower and tuning.accumulate higher"
+                )
             if smaller is None:
                 raise ModelError(f"memory does not suffice for one row at a time: set {_LATER}")
             batching, checkpoint, loaded = smaller, newest_checkpoint(out_dir), reload()
     except BaseException as error:  # Ctrl-C included: the run must not look alive
-        _mark_failed(out_dir, card, error)
+        if lead:
+            _mark_failed(out_dir, card, error)
         if ran_out_of_space(error):
             raise as_user_error(OSError(errno.ENOSPC, str(error)), out_dir) from error
         raise
-    (out_dir / "README.md").unlink(missing_ok=True)  # the trainer's form, unfilled
-    write_state(out_dir, card, status="done")
+    if lead:
+        (out_dir / "README.md").unlink(missing_ok=True)  # the trainer's form, unfilled
+        write_state(out_dir, card, status="done")
     lines = read_metrics(out_dir)
     losses = [line["loss"] for line in lines if line["loss"] is not None]
     checks = [line["eval_loss"] for line in lines if line["eval_loss"] is not None]
@@ -169,15 +180,26 @@ def _try(
             set_seed(attempt.card.seed)  # before adapters and heads exist: their start is random
             trainer = build(loaded, attempt)
             trainer.remove_callback(PrinterCallback)
-            keep_start(trainer.model, attempt.out_dir)
+            if leads():
+                keep_start(trainer.model, attempt.out_dir)
             watch.attach(trainer.model)
             trainer.train(resume_from_checkpoint=str(attempt.checkpoint) if attempt.checkpoint else None)
-            return _Trained(save(trainer.model, attempt.out_dir / "adapter", attempt.card), trainer.state.global_step)
+            return _Trained(_saved(trainer, attempt, save), trainer.state.global_step)
     except (RuntimeError, MemoryError) as error:
         if not ran_out_of_memory(error):
             raise
     release_memory(loaded.device)
     return None
+
+
+def _saved(trainer: Any, attempt: Attempt, save: Callable[[Any, Path, AdapterCard], Path]) -> Path:
+    """What was trained, written by the leader; where FSDP split it up, gathered from all processes."""
+    place = attempt.out_dir / "adapter"
+    if trainer.is_fsdp_enabled:
+        gathered = attempt.out_dir / GATHERED
+        trainer.save_model(str(gathered))
+        return from_leader(adopt(gathered, place, attempt.card) if leads() else None)
+    return from_leader(save(trainer.model, place, attempt.card) if leads() else None)
 
 
 def training_arguments(

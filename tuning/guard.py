@@ -159,7 +159,7 @@ def undisturbed(model: Any) -> Iterator[None]:
 
 
 def read_looks(out_dir: Path) -> list[dict[str, Any]]:
-    """The lines of guard.jsonl: step, suite, n, difference, low, high, margin, verdict, left; [] where there is none."""
+    """The lines of guard.jsonl ([] without it): step, suite, n, difference, low, high, margin, verdict, left."""
     path = out_dir / GUARD_LOG
     if not path.exists():
         return []
@@ -178,13 +178,15 @@ def outcome_of(out_dir: Path) -> Outcome | None:
     left = [line for line in lines if line["left"]]
     if not left:
         return Outcome(looks, None, None, "")
-    why = "; ".join(
-        f"{line['suite']} {100 * line['difference']:+.1f} points [{100 * line['low']:+.1f}, {100 * line['high']:+.1f}], "
-        f"n {line['n']}, margin {100 * line['margin']:g}"
-        for line in left
-    )
+    why = "; ".join(map(_told, left))
     step = json.loads((out_dir / LAST_GOOD / "step.json").read_text(encoding="utf-8"))["step"]
     return Outcome(looks, left[0]["step"], step, why)
+
+
+def _told(line: dict[str, Any]) -> str:
+    low, high = (f"{100 * line[side]:+.1f}" for side in ("low", "high"))
+    points = f"{100 * line['difference']:+.1f} points [{low}, {high}]"
+    return f"{line['suite']} {points}, n {line['n']}, margin {100 * line['margin']:g}"
 
 
 def _flat(suite: Suite) -> dict[str, Any]:

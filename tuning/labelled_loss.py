@@ -57,7 +57,8 @@ def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
             total = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
             if self.model.training:
                 mask = inputs.get("attention_mask")
-                self.tokens_seen += int(mask.sum()) if mask is not None else labels.numel()
+                seen = mask.sum() if mask is not None else torch.tensor(labels.numel(), device=labels.device)
+                self.tokens_seen += int(self.accelerator.reduce(seen))  # of all processes
                 if kl is not None:
                     total = total + kl.weight * self._divergence(model, inputs, logits, keep)
             loss = total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
@@ -104,8 +105,8 @@ def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             logs["num_tokens"] = self.tokens_seen
-            if kl is not None and "loss" in logs:
-                logs["kl"] = self.diverged / self.diverged_tokens if self.diverged_tokens else None
+            if self.diverged_tokens and "loss" in logs:
+                logs["kl"] = self.diverged / self.diverged_tokens
                 self.diverged, self.diverged_tokens = 0.0, 0
             super().log(logs, start_time)
 

@@ -150,14 +150,16 @@ def start_folder(out_dir: Path) -> Path:
 
 
 def _extra_modules(shape: Lora, model: Any) -> list[str]:
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if name}
+    """Their full names: PEFT takes every module whose name ends so, "norm" would be input_layernorm as well."""
+    whole = [name for name, _ in model.named_modules() if name]
+    names = {name.rsplit(".", 1)[-1] for name in whole}
     unknown = sorted(set(shape.extra_modules) - names)
     if unknown:
         raise ModelError(
             f"tuning.lora.extra_modules {', '.join(unknown)}: this model has no such module but "
             f"{', '.join(sorted(n for n in names if not n.isdecimal()))}"
         )
-    return list(shape.extra_modules)
+    return [name for name in whole if name.rsplit(".", 1)[-1] in shape.extra_modules]
 
 
 def _token_ids(tokens: Sequence[str | int], model: Any, tokenizer: Any) -> list[int]:

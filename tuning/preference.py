@@ -228,9 +228,7 @@ def handed_rows(trainer: Any) -> Any:
     return Handed
 
 
-def _card(
-    loaded: Base, chat_format: ChatFormat, *, data_sha256: str, config: dict[str, Any], seed: int
-) -> AdapterCard:
+def _card(loaded: Base, chat_format: ChatFormat, *, data_sha256: str, config: dict[str, Any], seed: int) -> AdapterCard:
     return AdapterCard(
         base=loaded.id,
         base_sha256=weights_sha256(loaded.folder),
@@ -255,15 +253,14 @@ def _choices_dataset(rows: Sequence[ChoiceRow]) -> Any:
 
 
 def _thumbs_dataset(rows: Sequence[ThumbRow], *, batch: int, seed: int) -> Any:
-    """Shuffled here, for the trainer reads them in order.
+    """Laid out here, for the trainer reads them in order: shuffled, both labels spread evenly over the batches.
 
     Within a batch every prompt is also paired with the reply of the row before, and the first with the last one's:
     from those KTO estimates how far the voice has moved from the base.
     """
     from datasets import Dataset
 
-    rows = list(rows)
-    random.Random(seed).shuffle(rows)
+    rows = _spread(rows, seed=seed)
     replies = [reply_ids(thumb.row) for thumb in rows]
     batches = [replies[at : at + batch] for at in range(0, len(replies), batch)]
     return Dataset.from_dict(
@@ -274,6 +271,16 @@ def _thumbs_dataset(rows: Sequence[ThumbRow], *, batch: int, seed: int) -> Any:
             "label": [thumb.good for thumb in rows],
         }
     )
+
+
+def _spread(rows: Sequence[ThumbRow], *, seed: int) -> list[ThumbRow]:
+    rng = random.Random(seed)
+    places: list[tuple[float, ThumbRow]] = []
+    for good in (True, False):
+        same = [row for row in rows if row.good is good]
+        rng.shuffle(same)
+        places += [((n + 0.5) / len(same), row) for n, row in enumerate(same)]
+    return [row for _, row in sorted(places, key=lambda place: place[0])]
 
 
 def _weights(labels: Sequence[bool]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from typing import Any
 from groundtone.errors import DataError
 from groundtone.text import normalise
 from groundtone.types import Preference, VoicePair, short_hash
-from tuning.pairs import GUESS
+from tuning.pairs import GUESS, read_preferences
 from tuning.rows import Row, fit
 from tuning.shapes import Columns, plan, to_pair
 from tuning.tables import Problem, read_records
@@ -136,11 +136,14 @@ def thumbs_of(preferences: Sequence[Preference]) -> tuple[Thumb, ...]:
 def read_thumbs(source: str | Path, *, columns: Columns = GUESS, label: str | None = None) -> tuple[Thumb, ...]:
     """The rows of a table with a prompt, a reply and a label: true or false, 1 or 0, up or down.
 
-    Columns are guessed like those of pairs. Raises DataError naming the place of every problem (the first ten).
+    Columns are guessed like those of pairs; a table of preferences gives two thumbs a row. Raises DataError naming the
+    place of every problem (the first ten).
     """
     records = list(read_records(source))
     names = Counter(str(name) for record in records if not isinstance(record, Problem) for name in record.values)
     how = plan(names, given=columns, where=Path(str(source)).name)
+    if how.kind == "preferences":
+        return thumbs_of(read_preferences(source, columns=columns))
     column = label or next((name for name in _LABELS if name in names), None)
     if column is None or column not in names:
         wanted = f"no column {column!r}" if column else f"none of the columns {', '.join(_LABELS)}"

@@ -44,9 +44,11 @@ def make_recorder(
     on_step: Callable[[Line], None] | None,
     blame: Callable[[], Sequence[int]] = tuple,
     also: Sequence[str] = (),
+    writes: bool = True,
 ) -> Any:
     """A transformers TrainerCallback. Lines after `resumed_step` are taken back: their steps will be done again.
 
+    `writes=False` only watches, for all but one of several processes.
     `also` names further figures of the trainer's log that a line gets where they are logged ("rewards/margins").
 
     A loss or a gradient that is not finite raises ModelError naming the rows that `blame` gives, before anything of
@@ -55,7 +57,8 @@ def make_recorder(
     from transformers import TrainerCallback
 
     earlier = [line for line in read_metrics(out_dir) if line["step"] <= resumed_step] if resumed_step else []
-    write_atomic(out_dir / METRICS, "".join(json.dumps(line) + "\n" for line in earlier))
+    if writes:
+        write_atomic(out_dir / METRICS, "".join(json.dumps(line) + "\n" for line in earlier))
     tokens_before = max((line["tokens"] or 0 for line in earlier), default=0)
     seconds_before = max((line["seconds"] for line in earlier), default=0.0)
     started = time.monotonic()
@@ -80,6 +83,8 @@ def make_recorder(
                     "resume from the last checkpoint, or start anew"
                     + (f"; that step saw the rows {seen} (from 0): look at them" if seen else "")
                 )
+            if not writes:
+                return
             counted = logs.get("num_tokens", logs.get("eval_num_tokens", 0)) or 0
             line: Line = {
                 "step": state.global_step,
@@ -98,7 +103,7 @@ def make_recorder(
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             folder = out_dir / f"checkpoint-{state.global_step}"
-            if folder.is_dir():
+            if writes and folder.is_dir():
                 write_atomic(folder / CARD, card.to_json())
 
     return Recorder()

@@ -8,7 +8,7 @@ of passing for a zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -232,6 +232,24 @@ def _judge(
     return reward
 
 
+class _AnewEachEpoch:
+    """TRL's sampler, shuffled by seed and epoch: its own order depends on the epochs that one process has seen."""
+
+    def __init__(self, sampler: Any, *, seed: int) -> None:
+        self._sampler, self._seed, self._epoch = sampler, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before each epoch, after a resume with the one that goes on."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self._sampler.generator.manual_seed(self._seed + self._epoch)
+        return iter(self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+
 def _trainer_class(algorithm: str, known: Mapping[str, list[int]]) -> tuple[Any, Any]:
     """The trainer and its settings' class; prompts get the tokens of `known`, by their text."""
     import logging
@@ -247,6 +265,9 @@ def _trainer_class(algorithm: str, known: Mapping[str, list[int]]) -> tuple[Any,
 
         def _tokenize_prompts(self, prompts: list[str]) -> Any:
             return [known[prompt] for prompt in prompts], None, {}
+
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            return _AnewEachEpoch(super()._get_train_sampler(dataset), seed=self.args.seed)
 
     return Handed, config
 

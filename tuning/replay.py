@@ -7,14 +7,15 @@ Their replies come from a file, or from the untuned model itself (self-distillat
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from groundtone.errors import DataError
 from groundtone.files import write_atomic
 from groundtone.prompts import of_pair
-from groundtone.types import Generator, VoicePair
+from groundtone.types import Generator, Turn, VoicePair
 from tuning.fact_rows import to_json_lines
 from tuning.pairs import read_pairs
 from tuning.tables import Problem, read_records
@@ -33,28 +34,36 @@ def read_replay(source: str | Path) -> tuple[VoicePair, ...]:
 
 
 def read_prompts(source: str | Path) -> tuple[VoicePair, ...]:
-    """General prompts without replies: rows with `prompt`, and `context` where passages belong to it.
+    """General prompts without replies: rows with `prompt`, and `context` and `history` as general items have them.
 
-    Other fields are not read. Raises DataError naming the place of every row without a prompt (the first 20).
+    Other fields are not read. Raises DataError naming the place of every row that cannot be used (the first 20).
     """
     pairs, problems = [], []
     for record in read_records(source):
-        if isinstance(record, Problem):
-            problems.append(f"{record.where}: {record.what}")
-            continue
-        prompt, context = record.values.get("prompt"), record.values.get("context") or []
-        if not isinstance(prompt, str) or not prompt.strip():
-            problems.append(f"{record.where}: prompt is {prompt!r}; give a text")
-        elif not isinstance(context, list) or not all(isinstance(text, str) and text.strip() for text in context):
-            problems.append(f"{record.where}: context is {context!r}; give a list of texts")
+        found = record.what if isinstance(record, Problem) else _prompt(record.values)
+        if isinstance(found, str):
+            problems.append(f"{record.where}: {found}")
         else:
-            pairs.append(VoicePair(prompt, "", "replay", tuple(context)))
+            pairs.append(found)
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise DataError("; ".join(problems[:_SHOWN]) + more)
     if not pairs:
         raise DataError(f"{source}: holds no prompts; write one JSON object per line with prompt")
     return tuple(pairs)
+
+
+def _prompt(values: Mapping[str, Any]) -> VoicePair | str:
+    """A prompt of a general row, or what is wrong with it."""
+    prompt, context, history = values.get("prompt"), values.get("context") or [], values.get("history") or []
+    if not isinstance(prompt, str) or not prompt.strip():
+        return f"prompt is {prompt!r}; give a text"
+    if not isinstance(context, list) or not all(isinstance(text, str) and text.strip() for text in context):
+        return f"context is {context!r}; give a list of texts"
+    for turn in history:
+        if not isinstance(turn, list) or len(turn) != 2 or turn[0] not in ("user", "assistant"):
+            return f"a turn of history is {turn!r}; give ['user' or 'assistant', text]"
+    return VoicePair(prompt, "", "replay", tuple(context), history=tuple(Turn(role, text) for role, text in history))
 
 
 def rows_wanted(pairs: int, *, share: float) -> int:

@@ -132,9 +132,8 @@ def train_reward_model(
 def ordering(model: RewardModel, preferences: Sequence[Preference]) -> Ordering:
     """How the model orders these pairs; each counts as independent."""
     prompts = [of_pair(reply_pair(p, p.chosen)) for p in preferences]
-    chosen, rejected = (
-        model.score(prompts, replies) for replies in ([p.chosen for p in preferences], [p.rejected for p in preferences])
-    )
+    chosen = model.score(prompts, [p.chosen for p in preferences])
+    rejected = model.score(prompts, [p.rejected for p in preferences])
     apart = [None if a is None or b is None else a - b for a, b in zip(chosen, rejected, strict=True)]
     read = [value for value in apart if value is not None]
     accuracy = wilson_interval(sum(value > 0 for value in read), len(read))

@@ -61,8 +61,6 @@ def score_texts(
     overall = {
         **tuned.overall,
         "accuracy above majority": better,
-        "AUROC (macro)": _mean([curves[label]["AUROC"] for label in labels]),
-        "AUPRC (macro)": _mean([curves[label]["AUPRC"] for label in labels]),
         "calibration error": ece,
     }
     classes = {label: {**tuned.classes[label], **curves[label]} for label in labels}
@@ -186,14 +184,3 @@ def _one_hot(best: NDArray[np.intp], labels: int) -> Flags:
     import numpy as np
 
     return np.eye(labels, dtype=bool)[best]
-
-
-def _mean(estimates: Sequence[Estimate]) -> Estimate:
-    values = [estimate.mean for estimate in estimates if estimate.mean is not None]
-    missing = len(estimates) - len(values)
-    n = max((estimate.n for estimate in estimates), default=0)
-    return (
-        Estimate(sum(values) / len(values), None, None, n, missing)
-        if values
-        else Estimate(None, None, None, 0, missing)
-    )

@@ -12,6 +12,7 @@ from typing import Any
 
 from groundtone.errors import DataError
 from groundtone.models.adapter import AdapterCard
+from groundtone.models.adapter_files import adapter_sha256
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.weights import Base, weights_sha256
 from groundtone.prompts import template_hash
@@ -27,6 +28,7 @@ from tuning.replay import mix
 from tuning.rows import Fitted, Row, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
+from tuning.versions import check_start, go_on
 
 __all__ = ["adapter_folder", "newest_checkpoint", "train"]
 
@@ -51,6 +53,8 @@ def train(
     watch: Watch | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    start: Path | None = None,
+    start_name: str = "",
     resume: bool = False,
     on_step: Callable[[Line], None] | None = None,
 ) -> Finished:
@@ -58,6 +62,7 @@ def train(
 
     `resume=True` goes on from the newest checkpoint of the same rows and settings. Losses are means per reply token.
     `kl` weighs the divergence from the base on the replay rows, or on "all"; `watch` stops a training that forgets.
+    `start` is an adapter whose weights are trained on, called `start_name` on the card.
     Raises DataError for rows that are too long, ModelError for a base that cannot be loaded, and what `run_training`
     raises.
     """
@@ -75,8 +80,12 @@ def train(
         data_sha256=rows_sha256(fitted.rows, held),
         seed=recipe.seed,
         config={**on_card(lora), **recipe.on_card(), "replay_share": replay_share, "packing": packing}
-        | ({"kl": kl, "kl_rows": kl_rows} if kl else {}),
+        | ({"kl": kl, "kl_rows": kl_rows} if kl else {})
+        | ({"start_sha256": adapter_sha256(start)} if start else {}),
+        continued_from=(start_name or start.name) if start else "",
     )
+    if start is not None:
+        check_start(start, card, lora)
     term = _kl_term(kl, fitted.rows, replayed_from=len(pairs) if kl_rows == "replay" else 0)
 
     def build(on: Base, attempt: Attempt) -> Any:
@@ -100,12 +109,12 @@ def train(
             [make_guard(watch, on, out_dir=attempt.out_dir, card=card, checkpoint=attempt.checkpoint)] if watch else []
         )
         return trainer_class(on.device, term)(
-            model=on.model,
+            model=go_on(lora, on, start) if start and lora else on.model,
             args=arguments,
             train_dataset=_dataset(fitted.rows),
             eval_dataset=_dataset(held) if held else None,
             processing_class=on.tokenizer,
-            peft_config=put_on(lora, on),
+            peft_config=None if start else put_on(lora, on),
             callbacks=[*attempt.callbacks, *guard],
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundtone.cli.history_cmd import show_history
 from groundtone.cli.options import JsonOption, ProjectOption, SetOption, find_project, open_project
 from groundtone.cli.show import next_step, print_json, print_table, progress_bars
 from groundtone.errors import ProjectError, UserError
@@ -95,7 +96,7 @@ def _print_curve(curve: StrengthCurve, margins: dict[str, float]) -> None:
 
 
 def adapters(
-    action: Annotated[str, typer.Argument(metavar="[list|compare|combine]", help="What to do.")] = "list",
+    action: Annotated[str, typer.Argument(metavar="[list|compare|combine|history]", help="What to do.")] = "list",
     named: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ADAPTER]...", help="Run ids or adapter folders; for combine ADAPTER:WEIGHT."),
@@ -107,7 +108,7 @@ def adapters(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the adapters of tuning runs, compare two of them, or sum several with weights."""
+    """List the adapters of tuning runs, compare two, sum several with weights, or show the versions behind one."""
     given = list(named or ())
     if action == "list" and not given:
         _list(find_project(project), as_json=as_json, folder=project)
@@ -115,10 +116,12 @@ def adapters(
         _compare(find_project(project), given, as_json=as_json, folder=project)
     elif action == "combine" and len(given) >= 2:
         _combine(given, out, project, overrides, as_json=as_json)
+    elif action == "history" and len(given) == 1:
+        show_history(find_project(project), given[0], as_json=as_json, folder=project)
     else:
         raise UserError(
-            f"adapters {' '.join([action, *given])}: use `adapters`, `adapters compare A B` or "
-            "`adapters combine A:0.7 B:0.3`"
+            f"adapters {' '.join([action, *given])}: use `adapters`, `adapters compare A B`, "
+            "`adapters combine A:0.7 B:0.3` or `adapters history RUN`"
         )
 
 

@@ -29,13 +29,13 @@ def dashboard(
     _refuse_open_network(host)
     _refuse_taken_port(host, port)
     note(f"http://{host}:{port}   (Ctrl-C stops it)")
-    code = _run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
+    code = run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
     if code > 0:
         raise ProjectError(f"the dashboard ended with code {code}; its last lines above say why")
     next_step("groundtone tune", "teach it what people corrected", project=project)
 
 
-def _run_until_stopped(command: list[str]) -> int:
+def run_until_stopped(command: list[str]) -> int:
     """The child's exit code, negative or 0 when it was stopped: Ctrl-C reaches both processes, SIGTERM is passed on."""
     with subprocess.Popen(command) as child:
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())

@@ -16,12 +16,14 @@ import groundtone
 from groundtone.cli import (
     adapter_cmds,
     ask_cmds,
+    classify_cmds,
     dashboard_cmd,
     data_cmds,
     forget_cmd,
     ingest_cmd,
     project_cmds,
     retrieval_cmds,
+    serve_cmds,
     work_cmds,
 )
 from groundtone.cli.show import note
@@ -86,6 +88,7 @@ _PANELS = {
     "Voice and measurement": (
         ("tune", work_cmds.tune),
         ("strength", adapter_cmds.strength),
+        ("classify", classify_cmds.classify),
         ("eval", work_cmds.evaluate),
         ("gate", work_cmds.gate),
         ("dashboard", dashboard_cmd.dashboard),
@@ -97,6 +100,7 @@ _PANELS = {
 for _panel, _commands in _PANELS.items():
     for _name, _function in _commands:
         app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(serve_cmds.app, name="serve", rich_help_panel="Documents and answers")
 app.add_typer(data_cmds.app, name="data", rich_help_panel="Voice and measurement")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundtone.cli.curve_cmd import measure_curve
 from groundtone.cli.options import JsonOption, ProjectOption, SetOption, find_project, open_project
 from groundtone.cli.show import next_step, note, print_json, print_table, progress_bars
 from groundtone.errors import ProjectError
@@ -126,14 +127,30 @@ def tune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate memory and time, from two steps on the longest rows.")
     ] = False,
+    launch: Annotated[
+        int | None, typer.Option(min=1, help="Train in so many processes, one per GPU. Default: tuning.processes.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from that run's adapter, for data that arrived later."),
+    ] = None,
+    curve: Annotated[
+        str | None,
+        typer.Option(metavar="P,P", help="Only say whether more rows would help: tune on these percentages, compare."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="--curve: trainings per percentage.")] = 1,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tune the model's voice with LoRA on the pairs in tuning.data."""
+    """Tune the model on tuning.data by tuning.method."""
     from groundtone import pipeline
+    from tuning.processes import leads
 
-    where, settings = open_project(project, overrides)
+    where, settings = open_project(project, [*(overrides or ()), *([f"tuning.continue_from={start}"] if start else [])])
+    if curve is not None:
+        measure_curve(where, settings, curve, seeds=seeds, as_json=as_json, folder=project)
+        return
     if dry_run:
         needed = pipeline.dry_run(settings)
         if as_json:
@@ -142,8 +159,17 @@ def tune(
             print("\n".join(needed.lines()))
             next_step("groundtone tune", "start it", project=project)
         return
+    from groundtone.joins import launch as several
+
+    processes = launch or settings.tuning.processes
+    if processes > 1 and not several.launched():
+        again = ["tune", "--project", str(where.root), *(["--resume", resume] if resume else [])]
+        again += [part for given in overrides or () for part in ("--set", given)] + (["--json"] if as_json else [])
+        raise typer.Exit(several.launch(settings, again, processes=processes))
     with progress_bars() as progress:
         run = pipeline.tune(where, settings, resume=resume, progress=progress, say=note)
+    if not leads():
+        return
     if as_json:
         print_json(run.manifest.model_dump(mode="json"))
         return

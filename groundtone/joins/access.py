@@ -15,6 +15,7 @@ from groundtone.files import write_atomic
 from groundtone.joins.history import lineage
 from groundtone.models.adapter import CARD, read_card
 from groundtone.project import Manifest, Project
+from tuning.run_folder import MODEL
 
 __all__ = ["groups_of_base", "groups_of_folder", "groups_of_run", "stamp", "union"]
 
@@ -25,9 +26,9 @@ def union(*some: Iterable[str]) -> tuple[str, ...]:
 
 
 def groups_of_run(project: Project, run: str) -> tuple[str, ...]:
-    """The groups of a tuning run: its own, those of every run that went into it, and those on its adapter's card."""
+    """The groups of a tuning run: its own, those of every run that went into it, and those on its card."""
     noted = (_noted(manifest) for manifest in lineage(project, run))
-    return union(*noted, _on_card(project.run_path(run) / "adapter"))
+    return union(*noted, *(_on_card(project.run_path(run) / name) for name in ("adapter", MODEL)))
 
 
 def groups_of_folder(project: Project, folder: Path) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def stamp(folder: Path, groups: Sequence[str]) -> None:
 
 
 def _noted(manifest: Manifest) -> tuple[str, ...]:
-    return union(map(str, manifest.notes.get("groups", ())))
+    return union(*(map(str, manifest.notes.get(key, ())) for key in ("groups", "start_groups")))
 
 
 def _on_card(folder: Path) -> tuple[str, ...]:

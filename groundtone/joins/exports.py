@@ -178,8 +178,6 @@ def _write_card(run: Run, project: Project, card: AdapterCard, out: Path) -> str
     summary = newest_summary(project, run.id)
     rows = figures(summary)
     gate = summary["gate"]["verdict"] if summary else ""
-    text = model_card(
-        run.manifest, card, figures=rows, verdict=gate, evaluation=summary["run"] if summary else ""
-    )
+    text = model_card(run.manifest, card, figures=rows, verdict=gate, evaluation=summary["run"] if summary else "")
     write_atomic(out, text)
     return f"{len(rows)} measured rows" if rows else "no evaluation of this adapter is done: the card says so"

@@ -17,6 +17,7 @@ from groundtone.joins.arms import Models
 from groundtone.joins.facts import house_phrases, prepare
 from groundtone.joins.given import GivenContext
 from groundtone.joins.history import lineage, parents_of
+from groundtone.joins.raft import like_runtime
 from groundtone.joins.voice_data import read_voice
 from groundtone.project import Manifest, Project
 from groundtone.settings import Settings
@@ -27,7 +28,7 @@ from tuning.facts import check_facts
 __all__ = ["LeakMaterial", "ask_leak", "items_of", "leak_material"]
 
 Progress = Callable[[str, int, int], None]
-_NAMED = ("data", "columns", "heldout", "seed", "facts")  # what decides which rows a run was trained on
+_NAMED = ("data", "columns", "heldout", "seed", "facts", "raft")  # what decides which rows a run was trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,11 @@ def _trained_on(project: Project, settings: Settings, manifest: Manifest) -> Seq
     notes = manifest.notes
     if "combined_from" in notes and len(parents_of(manifest)) < len(notes["combined_from"]):
         raise UserError(f"{manifest.id} was combined with an adapter from outside of this project")
+    _check_kept(project, manifest)
     if "combined_from" in notes or "baked_from" in notes:
-        _check_kept(project, manifest)
         return ()  # its parents were trained, and are read themselves
-    if parents_of(manifest):
-        _check_kept(project, manifest)
+    if "continued_from" in notes and not parents_of(manifest):
+        raise UserError(f"{manifest.id} went on from an adapter from outside of this project")
     given = manifest.resolved.get("tuning") or {}
     try:
         tuning = TuningConfig.model_validate({name: given[name] for name in _NAMED if name in given})
@@ -107,7 +108,7 @@ def _trained_on(project: Project, settings: Settings, manifest: Manifest) -> Seq
     if changed:
         raise UserError(f"{changed[0]} is not the file any more that {manifest.id} was tuned on")
     if tuning.facts in ("mask", "randomise"):
-        return prepare(project, then, data.pairs).pairs
+        return prepare(project, then, like_runtime(project, then, data.pairs).pairs).pairs
     return data.pairs
 
 

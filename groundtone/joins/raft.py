@@ -13,13 +13,14 @@ from typing import Any
 
 from groundtone.answer_spans import READ_DEPTH, PassageReader, mark, ordered, value
 from groundtone.errors import ProjectError
-from groundtone.grounding import CHARS_PER_TOKEN, retrieval_query, select
+from groundtone.grounding import CHARS_PER_TOKEN, select
 from groundtone.joins.arms import reader_of, style_of
 from groundtone.joins.facts import house_phrases, indexed, row_groups
 from groundtone.models.encoders import Encoder, load_encoder
 from groundtone.project import Project
 from groundtone.prompts import render_snippets
 from groundtone.refusal import is_refusal
+from groundtone.searching import find, phrasings
 from groundtone.settings import Settings
 from groundtone.text import normalise
 from groundtone.types import Hit, Passage, VoicePair, short_hash
@@ -106,8 +107,9 @@ class _Search:
         return [self._one(pair, allowed) for pair, allowed in zip(pairs, groups, strict=True)]
 
     def _one(self, pair: VoicePair, groups: tuple[str, ...]) -> list[Candidate]:
-        query = retrieval_query(pair.prompt, pair.history)
-        found = self._index.search(query, k=self._k, groups=groups)
+        phrased = phrasings(pair.prompt, pair.history)
+        query = phrased[-1]
+        found = find(self._index, [phrased], k=self._k, groups=groups)[0]
         near, far = [*self._own(query, pair), *found[:READ_DEPTH]], found[READ_DEPTH:]
         ranked = sorted([*near, *far], key=lambda hit: -hit.score)
         if self._reader is not None:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from groundtone.searching import BatchRetriever, find
 from groundtone.types import Hit, Retriever
 
-
-class BatchRetriever(Retriever, Protocol):
-    """A retriever that answers many queries at once."""
-
-    def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
-        """Hits per query, in order."""
-        ...
+__all__ = ["BatchRetriever", "Edit", "Edited", "Remembering", "edited"]
 
 
 class Remembering:
@@ -23,25 +17,30 @@ class Remembering:
 
     def __init__(self, inner: BatchRetriever) -> None:
         self._inner = inner
-        self._hits: dict[tuple[str, int, tuple[str, ...]], list[Hit]] = {}
+        self._hits: dict[tuple[tuple[str, ...], int, tuple[str, ...]], list[Hit]] = {}
 
     def warm(self, queries: Sequence[str], *, k: int) -> None:
         """Search for all queries in one batch."""
-        new = [query for query in dict.fromkeys(queries) if (query, k, ()) not in self._hits]
-        if new:
-            for query, hits in zip(new, self._inner.search_many(new, k=k), strict=True):
-                self._hits[query, k, ()] = hits
+        self.search_many(queries, k=k)
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         """At most k hits, best first."""
-        key = (query, k, tuple(groups))
-        if key not in self._hits:
-            self._hits[key] = self._inner.search(query, k=k, groups=groups)
-        return self._hits[key]
+        return self.search_many([query], k=k, groups=groups)[0]
 
     def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
-        """`search` for each query, in order."""
-        return [self.search(query, k=k, groups=groups) for query in queries]
+        """`search` for each query, in order; those that are new in one batch."""
+        return self.search_phrasings([(query,) for query in queries], k=k, groups=groups)
+
+    def search_phrasings(
+        self, asked: Sequence[tuple[str, ...]], *, k: int, groups: Sequence[str] = ()
+    ) -> list[list[Hit]]:
+        """The same for questions in several phrasings."""
+        may = tuple(groups)
+        new = [phrased for phrased in dict.fromkeys(asked) if (phrased, k, may) not in self._hits]
+        if new:
+            for phrased, hits in zip(new, find(self._inner, new, k=k, groups=groups), strict=True):
+                self._hits[phrased, k, may] = hits
+        return [self._hits[phrased, k, may] for phrased in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,16 @@ class Edited:
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         """The inner hits; passages that hold the quote of the query's edit say the replacement instead."""
-        hits = self._inner.search(query, k=k, groups=groups)
-        edit = self._edits.get(query)
-        return [edited(hit, edit) for hit in hits] if edit else hits
+        return self.search_many([query], k=k, groups=groups)[0]
 
     def search_many(self, queries: Sequence[str], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:
         """`search` for each query, in order."""
-        return [self.search(query, k=k, groups=groups) for query in queries]
+        found = find(self._inner, [(query,) for query in queries], k=k, groups=groups)
+        return [self._as_edited(query, hits) for query, hits in zip(queries, found, strict=True)]
+
+    def _as_edited(self, query: str, hits: list[Hit]) -> list[Hit]:
+        edit = self._edits.get(query)
+        return [edited(hit, edit) for hit in hits] if edit else hits
 
 
 def edited(hit: Hit, edit: Edit) -> Hit:

@@ -36,12 +36,13 @@ class AdapterCard:
     baked_from: str = ""  # the adapter that this one is, at `strength`
     strength: float = 1.0
     combined_from: dict[str, float] = field(default_factory=dict)  # adapters that this one is the weighted sum of
+    continued_from: str = ""  # the adapter whose weights its training started from
     groups: tuple[str, ...] = ()  # it serves only callers who are in all of them
 
     def to_json(self) -> str:
         """The card's text on disk; lineage is written where there is some, so that a tuned card stays as it was."""
         known = asdict(self)
-        lineage = {"baked_from": "", "strength": 1.0, "combined_from": {}, "groups": ()}
+        lineage = {"baked_from": "", "strength": 1.0, "combined_from": {}, "continued_from": "", "groups": ()}
         kept = {key: value for key, value in known.items() if key not in lineage or value != lineage[key]}
         return json.dumps(kept, indent=2, sort_keys=True) + "\n"
 
@@ -114,8 +115,8 @@ def attach(
             raise ModelError(f"adapter {folder} holds no {file}: name the folder that tuning saved")
     if problem := changes_base(read_adapter_config(folder)):
         raise ModelError(
-            f"adapter {folder} cannot be served: {problem}, so that its base could no longer be asked. Save it converted "
-            "(PEFT's path_initial_model_for_weight_conversion); a run that was stopped is resumed to its end"
+            f"adapter {folder} cannot be served: {problem}, so that its base could no longer be asked. Save it "
+            "converted (PEFT's path_initial_model_for_weight_conversion); a run that was stopped is resumed to its end"
         )
     _check_name(name)
     _check_card(base, folder, allow_template_mismatch=allow_template_mismatch)

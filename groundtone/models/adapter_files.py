@@ -23,7 +23,7 @@ from groundtone.models.adapter import CARD, AdapterCard, dial_problem, read_adap
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Ingredient", "adapter_sha256", "bake", "combine"]
+__all__ = ["WEIGHTS", "Ingredient", "adapter_sha256", "bake", "combine"]
 
 WEIGHTS = "adapter_model.safetensors"
 _A, _B = (".lora_A.", ".lora_embedding_A"), (".lora_B.", ".lora_embedding_B")
@@ -97,8 +97,8 @@ def combine(ingredients: Sequence[Ingredient], out: Path, *, groups: Sequence[st
     if first is not None and all(cards):
         data = sha256_text("".join(c.data_sha256 for c in cards if c is not None))
         weights = {item.name: item.weight for item in ingredients}
-        card = replace(first, data_sha256=data, config={}, baked_from="", strength=1.0, combined_from=weights)
-        card = replace(card, groups=needed)
+        card = replace(first, data_sha256=data, config={}, combined_from=weights, groups=needed)
+        card = replace(card, baked_from="", strength=1.0, continued_from="")
     return _write(tensors, made, card, out)
 
 

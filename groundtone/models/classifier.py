@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["FoundSpan", "Judgement", "Tagging", "TextClassifier", "TokenClassifier", "load_classifier", "tag_names"]
+__all__ = [
+    "FoundSpan",
+    "Judgement",
+    "Tagging",
+    "TextClassifier",
+    "TokenClassifier",
+    "TunedEncoder",
+    "load_classifier",
+    "load_tuned",
+    "tag_names",
+]
 
 _BATCH_TOKENS = 4096
 _ADAPTER = "adapter_model.safetensors"
@@ -192,7 +202,19 @@ def _card(folder: Path) -> AdapterCard:
     return card
 
 
-def _load(folder: Path, task: Task, *, base: str | None, device: str) -> tuple[_Encoder, AdapterCard]:
+@dataclass(frozen=True, slots=True)
+class TunedEncoder:
+    """A base with what was tuned merged into it, in eval mode."""
+
+    model: Any
+    base: EncoderBase
+    card: AdapterCard
+
+
+def load_tuned(folder: Path, task: Task, *, base: str | None = None, device: str = "auto") -> TunedEncoder:
+    """What a run's folder, or its adapter's, holds for this task. Raises ModelError where it is for another, or does
+    not fit the base; IntegrityError where tensors are missing.
+    """
     place = _adapter_folder(folder)
     card = _card(place)
     if card.config.get("method") != task:
@@ -204,13 +226,19 @@ def _load(folder: Path, task: Task, *, base: str | None, device: str) -> tuple[_
             f"{folder} was tuned on {card.base!r} (weights {card.base_sha256[:12]}), not on the weights in "
             f"{loaded.folder}: load that base, or tune again"
         )
-    labels = card.config["labels"] if task == "classify" else tag_names(card.config["labels"])
-    fresh = loaded.new_model(task, labels=labels)
+    labels = tuple(card.config.get("labels", ()))
+    fresh = loaded.new_model(task, labels=tag_names(labels) if task == "tokens" else labels)
     if tuned_whole and fresh.modules:
         raise IntegrityError(f"{place} lacks {', '.join(fresh.modules)}: copy the folder again, or tune again")
     model = fresh.model if tuned_whole else _merged(fresh.model, place, card)
-    shown = loaded.text_format(max_tokens=card.config["max_tokens"], overlap_tokens=card.config["overlap_tokens"])
-    return _Encoder(model.eval().requires_grad_(False), loaded, shown), card
+    return TunedEncoder(model.eval().requires_grad_(False), loaded, card)
+
+
+def _load(folder: Path, task: Task, *, base: str | None, device: str) -> tuple[_Encoder, AdapterCard]:
+    tuned = load_tuned(folder, task, base=base, device=device)
+    config = tuned.card.config
+    shown = tuned.base.text_format(max_tokens=config["max_tokens"], overlap_tokens=config["overlap_tokens"])
+    return _Encoder(tuned.model, tuned.base, shown), tuned.card
 
 
 def _merged(model: Any, folder: Path, card: AdapterCard) -> Any:
@@ -227,7 +255,10 @@ def _merged(model: Any, folder: Path, card: AdapterCard) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"adapter {folder} does not fit {card.base!r}: {reason}; tune it again") from error
-    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()}
+    expected = {
+        key: tuple(value.shape)
+        for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()
+    }
     if expected != shapes:
         odd = sorted(set(expected.items()) ^ set(shapes.items()))[0]
         raise IntegrityError(f"adapter {folder} does not fit {card.base!r}: first difference {odd[0]} {odd[1]}")

@@ -121,7 +121,9 @@ class RewardModel:
             raise ModelError(f"{len(prompts)} prompts and {len(replies)} replies were given: give one reply per prompt")
         rows = [self.format.encode(prompt, reply).ids for prompt, reply in zip(prompts, replies, strict=True)]
         limit = self.base.context_tokens
-        order = sorted((n for n, ids in enumerate(rows) if limit is None or len(ids) <= limit), key=lambda n: len(rows[n]))
+        order = sorted(
+            (n for n, ids in enumerate(rows) if limit is None or len(ids) <= limit), key=lambda n: len(rows[n])
+        )
         scores: list[float | None] = [None] * len(rows)
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]

@@ -73,7 +73,10 @@ class Arms:
         started = self._seconds(min((m.created for m in runs), default=""))
         ids = [("champion", started), ("base", started), ("base" + RAG, started)]
         for manifest in runs:
-            ids += [(manifest.id, self._seconds(manifest.created)), (manifest.id + RAG, self._seconds(manifest.created))]
+            ids += [
+                (manifest.id, self._seconds(manifest.created)),
+                (manifest.id + RAG, self._seconds(manifest.created)),
+            ]
         return [Arm(*item) for item in ids]
 
     def known(self, wanted: str) -> bool:
@@ -129,7 +132,9 @@ class Arms:
             if run not in self._tuned:
                 if not self._serves(self.project.run(run).manifest):
                     raise unknown_model(run, "the run is not done, or was made on another model")
-                groups = union(self._base_groups, groups_of_folder(self.project, folder), groups_of_run(self.project, run))
+                groups = union(
+                    self._base_groups, groups_of_folder(self.project, folder), groups_of_run(self.project, run)
+                )
                 self._tuned[run] = _Tuned(self._speaker(run), groups)
             return self._tuned[run]
 

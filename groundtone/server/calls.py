@@ -19,7 +19,9 @@ class Call:
     was streamed that does not count.
     """
 
-    def __init__(self, *, stops: Sequence[str] = ()) -> None:
+    def __init__(self, *, stops: Sequence[str] = (), whole: bool = False) -> None:
+        """`whole`: nobody reads pieces, so that a model which counts only whole replies is asked for one."""
+        self.whole = whole
         self.stops = tuple(stop for stop in stops if stop)
         self.prompt_tokens: int | None = 0
         self.reply_tokens: int | None = 0
@@ -93,6 +95,9 @@ class _Speaker:
             self._call.count(ticket.generation())
             if self._stopped:
                 self._call.finish = "stop"
+            return
+        if self._call.whole:
+            yield self.generate([prompt], max_new_tokens=max_new_tokens)[0].text
             return
         yield from settled(
             self._growing(self._inner.stream(prompt, max_new_tokens=max_new_tokens)), stops=self._call.stops

@@ -57,7 +57,6 @@ class Desk:
     def __init__(self, *, running: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="groundtone-request")
         self._room = running + waiting
-        self._running = running
         self._inside = 0
         self.draining = False  # set while the server is being stopped
 
@@ -66,10 +65,14 @@ class Desk:
         """How many requests are worked on or wait."""
         return self._inside
 
-    def start(self, work: Callable[[], None]) -> Future[None]:
-        """Have a thread do the work, in turn. Raises 503 while draining, 429 when the line is full."""
+    def check(self) -> None:
+        """Raises 503 while the server is being stopped."""
         if self.draining:
             raise ApiError(503, "the server is being stopped: ask again in a moment", code="draining", retry_s=5)
+
+    def start(self, work: Callable[[], None]) -> Future[None]:
+        """Have a thread do the work, in turn. Raises 503 while draining, 429 when the line is full."""
+        self.check()
         if self._inside >= self._room:
             message = f"{self._inside} requests are being worked on or wait, which is as many as there is room for"
             raise ApiError(429, message, code="queue_full", retry_s=2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
 
 from starlette.types import Receive
 
@@ -12,6 +12,7 @@ from groundtone.server.errors import ApiError
 from groundtone.server.limits import Desk
 
 Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 class Work(Generic[Part]):
@@ -68,26 +69,24 @@ class Work(Generic[Part]):
         self._loop.call_soon_threadsafe(self._parts.put_nowait, part)
 
 
+class ClientGoneError(Exception):
+    """The client has left; nobody waits for the answer."""
+
+
 async def gone(receive: Receive) -> None:
     """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def unless_gone(work: Work[Part], receive: Receive) -> list[Part] | None:
-    """All parts, or None when the client left before they were there; then the work is stopped."""
-
-    async def collect() -> list[Part]:
-        return [part async for part in work]
-
-    collecting, leaving = asyncio.ensure_future(collect()), asyncio.ensure_future(gone(receive))
+async def unless_gone(doing: Coroutine[Any, Any, Result], receive: Receive) -> Result:
+    """The coroutine's result. Raises ClientGoneError when the client leaves before; then it is cancelled."""
+    task, leaving = asyncio.ensure_future(doing), asyncio.ensure_future(gone(receive))
     try:
-        await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if collecting.done():
-            return collecting.result()
-        return None
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return task.result()
     finally:
-        if not collecting.done():
-            work.stop()
-        for task in (collecting, leaving):
-            task.cancel()
+        for each in (task, leaving):
+            each.cancel()

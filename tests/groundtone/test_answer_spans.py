@@ -52,7 +52,10 @@ class KnowsHours:
         self.score = score
 
     def read(self, question: str, passages: Sequence[tuple[str, str]]) -> list[Read]:
-        return [Read(tuple(self._part(text, *span) for span in sentence_spans(text))) for _, text in passages]
+        return self.read_many([(question, *passage) for passage in passages])
+
+    def read_many(self, rows: Sequence[tuple[str, str, str]]) -> list[Read]:
+        return [Read(tuple(self._part(text, *span) for span in sentence_spans(text))) for _, _, text in rows]
 
     def _part(self, text: str, start: int, end: int) -> Part:
         at = text.find("48 hours", start, end)

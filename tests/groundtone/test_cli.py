@@ -349,7 +349,7 @@ def test_the_dashboard_starts_streamlit_on_the_loopback(home: Path, monkeypatch:
         started.append(command)
         return -15
 
-    monkeypatch.setattr(dashboard_cmd, "_run_until_stopped", stay)
+    monkeypatch.setattr(dashboard_cmd, "run_until_stopped", stay)
     assert call("dashboard", "--project", str(home), "--set", "dashboard.port=18765").exit_code == 0
     assert {"--server.address=127.0.0.1", "--server.port=18765"} <= set(started[0])
     assert started[0][-2:] == ["--project", str(home.resolve())]
@@ -360,8 +360,8 @@ def test_stopping_the_command_stops_its_child(tmp_path: Path) -> None:
     """SIGTERM to the parent must not leave a server behind that holds the port."""
     sleeper = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     code = (
-        "import sys; from groundtone.cli.dashboard_cmd import _run_until_stopped;"
-        f"sys.exit(0 if _run_until_stopped([sys.executable, '-c', {sleeper!r}]) < 0 else 1)"
+        "import sys; from groundtone.cli.dashboard_cmd import run_until_stopped;"
+        f"sys.exit(0 if run_until_stopped([sys.executable, '-c', {sleeper!r}]) < 0 else 1)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 20

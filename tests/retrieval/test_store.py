@@ -41,7 +41,7 @@ def _texts(store: Store) -> dict[str, str]:
 def _words(store: Store, word: str) -> set[str]:
     """Sources of the passages that hold a word, by the words table."""
     owners = {s.rowid: s.passage.source for s in store.snapshot()[1]}
-    return {owners[row] for row, _ in store.match(f'"{word}"', depth=99, keep=lambda _: True)}
+    return {owners[row] for row in store.term_scores(f'"{word}"')[0].tolist()}
 
 
 def test_what_is_staged_is_seen_by_nobody_until_it_is_published(store: Store, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pissa": {"variant": "pissa"},
     "layers": {"targets": "mlp", "layers": [-1]},
     "modules": {"targets": "mlp", "extra_modules": ["embed_tokens"]},
-    "tokens": {"targets": "mlp", "tokens": ["ing", 7]},
+    "tokens": {"targets": "mlp", "tokens": ["Ġ", 7]},
 }
 RECIPE = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 4}
 

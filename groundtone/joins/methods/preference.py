@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from groundtone.errors import DataError
@@ -51,7 +50,7 @@ def tune_orpo(work: Work) -> Run:
 
 def tune_kto(work: Work) -> Run:
     """Wanted replies likelier than under the base, unwanted ones less likely. Preferences count as two thumbs."""
-    taught = _read(work, partial(_thumbs, work), lambda thumb: thumb.pair)
+    taught = _thumbs(work)
     with work.start(taught.inputs) as run:
         result = train_on_thumbs(
             taught.rows, heldout=taught.heldout, taste=_taste(work), out_dir=run.path, **_shared(work)
@@ -61,13 +60,15 @@ def tune_kto(work: Work) -> Run:
 
 def tune_reward(work: Work) -> Run:
     """A model of what people prefer, with its accuracy on pairs that were held out."""
-    taught = _read(work, partial(_preferences, work), lambda row: reply_pair(row, row.chosen))
+    taught = _preferences(work)
     with work.start(taught.inputs) as run:
         run.note(speaks=False)
         result = train_reward_model(taught.rows, heldout=taught.heldout, out_dir=run.path, **_shared(work))
         told = result.heldout.accuracy
         if told.mean is None:
-            work.say("held-out accuracy: not measured, because no pair is held out; set tuning.heldout, for example 0.2")
+            work.say(
+                "held-out accuracy: not measured, because no pair is held out; set tuning.heldout, for example 0.2"
+            )
         else:
             work.say(
                 f"held-out accuracy: {told.mean:.0%} of {told.n} pairs ordered as people did "
@@ -78,7 +79,7 @@ def tune_reward(work: Work) -> Run:
 
 
 def _tune_choices(work: Work, method: Literal["dpo", "orpo"]) -> Run:
-    taught = _read(work, partial(_preferences, work), lambda row: reply_pair(row, row.chosen))
+    taught = _preferences(work)
     with work.start(taught.inputs) as run:
         result = train_on_choices(
             taught.rows,
@@ -113,42 +114,60 @@ def _shared(work: Work) -> dict[str, Any]:
     }
 
 
-def _preferences(work: Work, name: str) -> tuple[Preference, ...]:
-    return read_preferences(locate(name, root=work.settings.root), columns=columns_of(work.settings.tuning))
-
-
-def _thumbs(work: Work, name: str) -> tuple[Thumb, ...]:
-    given = work.settings.tuning
-    return read_thumbs(
-        locate(name, root=work.settings.root), columns=columns_of(given), label=given.columns.label
+def _preferences(work: Work) -> _Taught[Preference]:
+    columns = columns_of(work.settings.tuning)
+    return _taught(
+        work,
+        read=lambda name: read_preferences(locate(name, root=work.settings.root), columns=columns),
+        of_votes=lambda votes: votes,
+        pair_of=lambda row: reply_pair(row, row.chosen),
     )
 
 
-def _read(work: Work, read: Callable[[str], Sequence[T]], pair_of: Callable[[T], VoicePair]) -> _Taught[T]:
+def _thumbs(work: Work) -> _Taught[Thumb]:
+    given = work.settings.tuning
+    return _taught(
+        work,
+        read=lambda name: read_thumbs(
+            locate(name, root=work.settings.root), columns=columns_of(given), label=given.columns.label
+        ),
+        of_votes=thumbs_of,
+        pair_of=lambda thumb: thumb.pair,
+    )
+
+
+def _taught(
+    work: Work,
+    *,
+    read: Callable[[str], Sequence[T]],
+    of_votes: Callable[[Sequence[Preference]], Sequence[T]],
+    pair_of: Callable[[T], VoicePair],
+) -> _Taught[T]:
     """tuning.data and tuning.heldout; a share is split off by prompt, so that no prompt is on both sides."""
-    given, settings = work.settings.tuning, work.settings
+    given = work.settings.tuning
     if given.data == VOTES:
-        rows, inputs = _votes(work, read)
+        votes = _votes(work)
+        rows, inputs = tuple(of_votes(votes)), {VOTES: sha256_text(repr(votes))}
     else:
-        rows, inputs = tuple(read(given.data)), {given.data: content_sha256(locate(given.data, root=settings.root))}
+        rows = tuple(read(given.data))
+        inputs = {given.data: content_sha256(locate(given.data, root=work.settings.root))}
     if isinstance(given.heldout, str):
         return _Taught(rows, tuple(read(given.heldout)), inputs)
     if given.heldout is None:
         return _Taught(rows, (), inputs)
     numbers = [str(number) for number in range(len(rows))]
     sides = sides_of([pair_of(row) for row in rows], numbers, heldout=given.heldout, seed=given.seed)
-    work.say(f"{len(sides.heldout)} of {len(rows)} rows are held out, no prompt of theirs is trained on")
-    return _Taught(
-        tuple(rows[int(n)] for n in sides.train_where), tuple(rows[int(n)] for n in sides.heldout_where), inputs
-    )
+    work.say(f"{len(sides.heldout)} of {len(rows)} rows are held out; no prompt of theirs is trained on")
+    train, held = (tuple(rows[int(n)] for n in side) for side in (sides.train_where, sides.heldout_where))
+    return _Taught(train, held, inputs)
 
 
-def _votes(work: Work, read: Any) -> Any:
+def _votes(work: Work) -> list[Preference]:
+    """What people chose between two replies, oldest first."""
     found = Feedback(work.project.feedback_path).preferences()
     if not found:
         raise DataError(
             "tuning.data is votes, but nobody has voted: compare replies in `groundtone dashboard`, or name a table"
         )
     work.say(f"{len(found)} votes of people")
-    rows = thumbs_of(found) if read.func is _thumbs else tuple(found)
-    return rows, {VOTES: sha256_text(repr(found))}
+    return found

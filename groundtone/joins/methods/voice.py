@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from groundtone.files import sha256_file
 from groundtone.joins import guard, raft
 from groundtone.joins.arms import load_models, model_id
 from groundtone.joins.facts import prepare
-from groundtone.joins.methods.work import Work
+from groundtone.joins.methods.work import Start, Work
 from groundtone.joins.raft import like_runtime
 from groundtone.joins.voice_data import read_voice, report_on
 from groundtone.project import Run
 from groundtone.types import VoicePair
+from tuning.engine import Finished
+from tuning.guard import Watch
+from tuning.processes import leads
+from tuning.recipe import Recipe
 from tuning.replay import REPLAYED, from_base, rows_wanted
 
 
 def tune_voice(work: Work) -> Run:
     """Raises DataError where `tuning.facts` or the data report refuses the rows."""
-    from tuning.sft import train
-
-    settings, given = work.settings, work.settings.tuning
+    settings = work.settings
+    start = work.continues
     data = read_voice(settings)
     made = like_runtime(work.project, settings, data.pairs)
     data = replace(data, pairs=made.pairs)
@@ -32,31 +36,63 @@ def tune_voice(work: Work) -> Run:
     report = report_on(settings, data)
     with work.start(data.inputs) as run:
         run.note(**rows.notes, **raft.notes_of(made), **({"sources": data.sources} if data.sources else {}))
-        report.write(run.path)
+        if leads():
+            report.write(run.path)
         for finding in report.told():
             work.say(finding)
         report.refuse()
-        result = train(
+        result = train_rows(
+            work,
             rows.pairs,
-            base=model_id(settings),
-            out_dir=run.path,
-            lora=work.shape,
-            recipe=work.recipe,
             heldout=data.heldout,
             replay=_replay(work, run, data.replay, rows=len(rows.pairs)),
-            replay_share=given.replay,
-            max_length=given.max_length,
-            over_length=given.over_length,
-            packing=given.packing,
-            kl=given.kl,
-            kl_rows=given.kl_rows,
+            out_dir=run.path,
+            recipe=work.recipe,
             watch=watch,
-            dtype=settings.model.dtype,
-            device=settings.model.device,
+            start=start,
             resume=work.resumes,
-            on_step=work.on_step,
         )
         return work.finish(run, result, **guard.notes_of(settings, run.path))
+
+
+def train_rows(
+    work: Work,
+    pairs: Sequence[VoicePair],
+    *,
+    heldout: Sequence[VoicePair],
+    replay: Sequence[VoicePair],
+    out_dir: Path,
+    recipe: Recipe,
+    watch: Watch | None = None,
+    start: Start | None = None,
+    resume: bool = False,
+) -> Finished:
+    """`tuning.sft.train` on these rows, with everything else as configured."""
+    from tuning.sft import train
+
+    settings, given = work.settings, work.settings.tuning
+    return train(
+        pairs,
+        base=model_id(settings),
+        out_dir=out_dir,
+        lora=work.shape,
+        recipe=recipe,
+        heldout=heldout,
+        replay=replay,
+        replay_share=given.replay,
+        max_length=given.max_length,
+        over_length=given.over_length,
+        packing=given.packing,
+        kl=given.kl,
+        kl_rows=given.kl_rows,
+        watch=watch,
+        dtype=settings.model.dtype,
+        device=settings.model.device,
+        start=start.folder if start else None,
+        start_name=start.name if start else "",
+        resume=resume,
+        on_step=work.on_step,
+    )
 
 
 def _replay(work: Work, run: Run, general: Sequence[VoicePair], *, rows: int) -> Sequence[VoicePair]:

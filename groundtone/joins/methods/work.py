@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
-from groundtone.joins.access import groups_of_base, groups_of_run, stamp, union
+from groundtone.joins.access import groups_of_base, groups_of_folder, groups_of_run, stamp, union
 from groundtone.joins.arms import model_id
 from groundtone.joins.indexing import silent
 from groundtone.joins.runs import start_run
 from groundtone.project import Project, Run
 from groundtone.settings import Settings
+from tuning.adapters import find_adapter
 from tuning.config import TuningConfig
 from tuning.engine import Finished
 from tuning.lora import Lora
+from tuning.processes import from_leader, leads
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 
@@ -38,6 +41,18 @@ def shape_of(given: TuningConfig) -> Lora | None:
         tokens=lora.tokens,
         quantised=lora.quantised,
     )
+
+
+CONTINUING = ("sft",)  # methods that can start from an adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An adapter to go on from, with the groups that whatever comes of it needs too."""
+
+    name: str
+    folder: Path
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +102,45 @@ class Work:
         )
 
     def start(self, inputs: Mapping[str, str]) -> Run:
-        """The run to write into: a new one, or the one to go on with. `inputs` are SHA-256 by configured name."""
+        """The run to write into: a new one, or the one to go on with. `inputs` are SHA-256 by configured name.
+
+        Of several processes the leader starts it, and the others follow. Raises DataError where `tuning.continue_from`
+        is set and the method always starts afresh.
+        """
+        if not leads():
+            return self.project.run(from_leader(None), writes=False)
+        run = self._start(inputs)
+        from_leader(run.id)
+        return run
+
+    def _start(self, inputs: Mapping[str, str]) -> Run:
         if self.resume is not None:
             return self.project.resume_run(self.resume)
-        return start_run(self.project, self.settings, "tune", seed=self.settings.tuning.seed, inputs=inputs)
+        given = self.settings.tuning
+        before = self.continues
+        known: dict[str, Any] = {}
+        if before is not None:
+            if given.method not in CONTINUING:
+                raise DataError(f"tuning.continue_from is for method {', '.join(CONTINUING)}, not {given.method}")
+            runs = {"tune": before.name} if before.name in {m.id for m in self.project.runs("tune")} else {}
+            inherited = {"start_groups": list(before.groups)} if before.groups else {}
+            known = {"parents": runs, "notes": {"continued_from": before.name} | inherited}
+        return start_run(self.project, self.settings, "tune", seed=given.seed, inputs=inputs, **known)
+
+    @property
+    def continues(self) -> Start | None:
+        """The adapter that `tuning.continue_from`, or the run to resume, names; None for a fresh one.
+
+        Raises ProjectError or ModelError where there is none such.
+        """
+        named = self.settings.tuning.continue_from
+        if self.resume is not None:
+            named = self.project.run(self.resume).manifest.notes.get("continued_from")
+        if named is None:
+            return None
+        inside = self.settings.path(named)
+        folder = find_adapter(self.project, str(inside) if (inside / "adapter_config.json").is_file() else named)
+        return Start(named, folder, groups_of_folder(self.project, folder))
 
     def on_step(self, line: Line) -> None:
         """For every line of metrics.jsonl."""
@@ -103,7 +153,7 @@ class Work:
         """
         self.progress("tune", result.steps, result.steps)
         groups = union(groups_of_run(self.project, run.id), groups_of_base(model_id(self.settings)))
-        if groups:
+        if groups and leads():
             stamp(result.adapter, groups)
             notes |= {"groups": list(groups)}
         run.finish(

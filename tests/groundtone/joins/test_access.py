@@ -155,7 +155,7 @@ def test_nothing_made_from_a_restricted_adapter_forgets_its_groups(world: World,
     project, settings, public, restricted = world
     needed = ("board", "payroll")
     inside = project.run_path(restricted) / "adapter"
-    assert read_card(inside) and read_card(inside).groups == (), "only the manifest knows yet"  # type: ignore[union-attr]
+    assert not json.loads((inside / CARD).read_text()).get("groups"), "only the manifest knows yet"
     assert groups_of_folder(project, inside) == needed, "named by its folder, it is the run's still"
     baked = pipeline.bake(project, settings, run=restricted, strength=0.5)
     twice = pipeline.bake(project, settings, run=baked.id, strength=0.5)
@@ -178,7 +178,7 @@ def test_an_adapter_without_a_card_cannot_wash_groups_off(world: World, tmp_path
     project, settings, public, restricted = world
     foreign = shutil.copytree(project.run_path(public) / "adapter", tmp_path / "foreign")
     (foreign / CARD).unlink()
-    with pytest.raises(ModelError, match="no groundtone.json"):
+    with pytest.raises(ModelError, match=r"no groundtone\.json"):
         combine_run(project, settings, [(str(foreign), 1.0), (restricted, 1.0)], out=tmp_path / "sum")
     assert not (tmp_path / "sum").exists()
     with pytest.raises(UserError, match="only for board"):

@@ -1,0 +1,225 @@
+"""What changes while the server runs: the champion, the index, adapters, the disk, clients that leave, the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from groundtone import pipeline
+from groundtone.feedback import Feedback
+from groundtone.models.generate import LocalModel
+from groundtone.project import Project
+from groundtone.prompts import closed_book
+from groundtone.settings import load_settings
+from tests.groundtone.server.conftest import REPLY, Served, Start, add_run, make_project
+
+QUESTION = "How long are parcels kept?"
+
+
+def content(reply: dict) -> str:  # type: ignore[type-arg]
+    return str(reply["choices"][0]["message"]["content"])
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Waits for a state that another thread brings about."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def local_project(tmp_path: Path, tiny_folder: Path) -> Project:
+    return make_project(tmp_path / "project", model=str(tiny_folder))
+
+
+def test_a_promotion_counts_at_once_and_a_removed_run_is_a_clear_404(
+    local_project: Project, start: Start, tiny_folder: Path
+) -> None:
+    served = start(local_project)
+    untuned = content(served.ask(model="champion", max_tokens=8))
+    assert untuned == content(served.ask(model="base+rag", max_tokens=8))
+    first, second = add_run(local_project, seed=1), add_run(local_project, seed=2)
+    voices = []
+    for run in (first, second):
+        local_project.set_champion(run)
+        voices.append(content(served.ask(model="champion", max_tokens=8)))
+        assert voices[-1] == content(served.ask(model=f"{run}+rag", max_tokens=8))
+    assert len({untuned, *voices}) == 3
+    alone = LocalModel.load(str(tiny_folder), adapter=local_project.run_path(first) / "adapter")
+    expected = alone.generate([closed_book(QUESTION)], max_new_tokens=8)[0].text
+    assert content(served.ask(model=first, max_tokens=8)) == expected
+    listed = [m["id"] for m in httpx.get(f"{served.url}/v1/models").json()["data"]]
+    assert {first, f"{second}+rag"} <= set(listed)
+    shutil.rmtree(local_project.run_path(first))
+    body = {"model": first, "messages": [{"role": "user", "content": QUESTION}]}
+    gone = httpx.post(f"{served.url}/v1/chat/completions", json=body)
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "model_not_found")
+    assert content(served.ask(model=f"{second}+rag", max_tokens=8)) == voices[1]
+    shutil.rmtree(local_project.run_path(second))
+    lost = httpx.post(f"{served.url}/v1/chat/completions", json=body | {"model": "champion"})
+    assert lost.status_code in (404, 503)
+    assert second in lost.json()["error"]["message"]
+    assert content(served.ask(model="base+rag", max_tokens=8)) == untuned
+
+
+def test_an_index_that_is_updated_or_rebuilt_is_searched_at_once(tmp_path: Path, start: Start) -> None:
+    project = make_project(tmp_path / "project", model=f"scripted:{REPLY}")
+    served = start(project)
+
+    def texts() -> str:
+        return " ".join(p["text"] for p in served.ask()["x_grounding"]["passages"])
+
+    assert "14 days" in texts()
+    page = project.root / "docs/post.md"
+    page.write_text(page.read_text().replace("14 days", "15 days"))
+    pipeline.index(project, load_settings(project.root))
+    assert "15 days" in texts()
+    for path in project.folder.glob("index.sqlite*"):
+        path.unlink()
+    page.write_text(page.read_text().replace("15 days", "16 days"))
+    pipeline.index(project, load_settings(project.root))
+    assert "16 days" in texts()
+
+
+def test_without_an_index_documents_are_not_available_and_the_rest_is(tmp_path: Path, start: Start) -> None:
+    project = make_project(tmp_path / "project", model=f"scripted:{REPLY}")
+    project.index_path.unlink()
+    served = start(project)
+    body = {"model": "base+rag", "messages": [{"role": "user", "content": QUESTION}]}
+    refused = httpx.post(f"{served.url}/v1/chat/completions", json=body)
+    assert refused.status_code == 503
+    assert "groundtone index" in refused.json()["error"]["message"]
+    assert content(served.ask(model="base")) == "Parcels are kept for 14 days."
+
+
+def test_feedback_is_stored_and_a_full_disk_is_told(tmp_path: Path, start: Start, scripted_project: Project) -> None:
+    project = make_project(tmp_path / "project", model=f"scripted:{REPLY}")
+    served = start(project)
+    claim = served.ask()["x_grounding"]["claims"][0]
+    rows = [
+        {"kind": "verdict", "claim_key": claim["key"], "value": "supported", "person": "ada"},
+        {"kind": "vote", "prompt": QUESTION, "chosen": "a", "rejected": "b", "reason": "tone"},
+        {"kind": "correction", "prompt": QUESTION, "reply": "9 days", "correction": "14 days", "reason": "facts"},
+    ]
+    for row in rows:
+        assert httpx.post(f"{served.url}/v1/feedback", json=row).status_code == 201
+    store = Feedback(project.feedback_path)
+    assert [(v.claim_key, v.person, v.value) for v in store.verdicts()] == [(claim["key"], "ada", "supported")]
+    assert [(v.preference.chosen, v.preference.reason) for v in store.votes()] == [("a", "tone"), ("14 days", "facts")]
+    with closing(sqlite3.connect(project.feedback_path)) as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    full = FullStore(project.feedback_path, pages=pages)
+    served.state.feedback = full
+    refused = httpx.post(f"{served.url}/v1/feedback", json=rows[1] | {"chosen": "x" * 100_000})
+    assert refused.status_code == 503
+    assert "disk" in refused.json()["error"]["message"]
+    assert len(store.votes()) == 2
+    assert httpx.post(f"{served.url}/v1/feedback", json={"kind": "vote"}).status_code == 400
+
+
+class FullStore(Feedback):
+    """A store whose file may not grow beyond so many pages: SQLite then answers as it does on a full disk."""
+
+    def __init__(self, path: Path, *, pages: int) -> None:
+        super().__init__(path)
+        self._pages = pages
+
+    def _connected(self):  # type: ignore[no-untyped-def]
+        from contextlib import contextmanager
+
+        @contextmanager
+        def limited():  # type: ignore[no-untyped-def]
+            with super(FullStore, self)._connected() as connection:
+                connection.execute(f"PRAGMA max_page_count = {self._pages}")
+                yield connection
+
+        return limited()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_stops_its_reply(tiny: Served, stream: bool) -> None:
+    engine = tiny.state.arms.engine
+    assert engine is not None
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "stream": stream}
+    if stream:
+        with httpx.stream("POST", f"{tiny.url}/v1/chat/completions", json=body, timeout=30) as response:
+            next(response.iter_lines())
+            until(lambda: engine.running == 1)
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{tiny.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(30, read=0.3))
+    until(lambda: engine.running == engine.waiting == 0 and tiny.state.desk.inside == 0)
+    assert content(tiny.ask(model="base", max_tokens=2))
+
+
+def test_a_reply_that_takes_too_long_is_ended(local_project: Project, start: Start) -> None:
+    served = start(local_project, "server.timeout_s=0.2")
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512}
+    refused = httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=30)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "timeout")
+    streamed = httpx.post(f"{served.url}/v1/chat/completions", json=body | {"stream": True}, timeout=30)
+    if streamed.status_code == 200:  # else not even the first piece was there in time
+        *_, name, data = [line for line in streamed.text.split("\n") if line]
+        assert name == "event: error"
+        assert json.loads(data.removeprefix("data: "))["error"]["code"] == "timeout"
+    until(lambda: served.state.desk.inside == 0)
+
+
+def test_a_full_queue_is_429_and_the_next_free_place_is_taken(local_project: Project, start: Start) -> None:
+    served = start(local_project, "server.max_running=1", "server.max_waiting=0")
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "stream": True}
+    with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=body, timeout=30) as response:
+        next(response.iter_lines())
+        refused = httpx.post(f"{served.url}/v1/chat/completions", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert int(refused.headers["Retry-After"]) >= 1
+    until(lambda: served.state.desk.inside == 0)
+    assert content(served.ask(model="base", max_tokens=2))
+
+
+def test_stopping_finishes_what_is_in_work_and_takes_nothing_new(local_project: Project, start: Start) -> None:
+    served = start(local_project)
+    lines: list[str] = []
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 150, "stream": True}
+    with httpx.Client(timeout=60) as kept:
+        assert kept.get(f"{served.url}/health").status_code == 200
+
+        def read() -> None:
+            with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=body, timeout=60) as response:
+                lines.extend(response.iter_lines())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        until(lambda: served.state.desk.inside == 1)
+        served.state.desk.draining = True  # what `handle_exit` does first
+        assert kept.get(f"{served.url}/health").status_code == 503
+        served.server.should_exit = True
+        reader.join(60)
+    assert [line for line in lines if line][-1] == "data: [DONE]"
+
+
+def test_many_clients_at_once_each_get_their_own_answer(tiny: Served) -> None:
+    questions = [f"How long is parcel {n} kept, and why?" for n in range(24)]
+    alone = [content(tiny.ask(question, model="base", max_tokens=10)) for question in questions]
+    together: dict[int, str] = {}
+
+    def ask(n: int) -> None:
+        together[n] = content(tiny.ask(questions[n], model="base", max_tokens=10))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(questions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[n] for n in range(len(questions))] == alone
+    assert len(set(alone)) > 1
