@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check docs bench bench-retrieval
+.PHONY: help dev demo test check docs bench bench-retrieval bench-serving
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,3 +44,6 @@ bench: $(STAMP) ## run every benchmark; each prints its figures
 
 bench-retrieval: $(STAMP) ## side by side with LangChain, txtai, Haystack, LlamaIndex; writes docs/retrieval_benchmark.md
 	$(BIN)/python -m benchmarks.retrieval
+
+bench-serving: $(STAMP) ## throughput, first token, 10,000 requests, overhead and 1,000 attacks on the server; prints its figures
+	$(BIN)/python -m benchmarks.serving

@@ -1,97 +1,68 @@
-"""The claim detector against labelled hallucinations: precision, recall, F1 and AUROC, beside "always positive".
+"""The hallucination detectors against labelled answers, beside "always positive".
 
-    python -m benchmarks.detector [DATA] [--rows 600] [--choose]
+    python -m benchmarks.detector [DATA] [--rows 600] [--cross-encoder ID] [--span FOLDER]
 
 DATA (default: $GROUNDTONE_SHARED/data/hallucination) is a folder with any of halueval/, summedits/, begin/ and
-ragtruth_qa_train_NC/ as their projects publish them.
-Positive means hallucinated: an answer is flagged when one of its claims is contradicted or unsupported, and ranked by
-its least supported claim. Thresholds are chosen (--choose) on HaluEval and BEGIN only; the passages of RAGTruth are
-non-commercial, so it is measured and never fitted. Intervals are 95 %, bootstrapped over sources.
+ragtruth_qa_train_NC/ as their projects publish them. Every set is split by source as data.detector.answers does:
+thresholds, the way from claims to answers and calibrations are chosen on the training part, figures are the other
+part's. Positive means hallucinated. RAGTruth's passages are non-commercial: the model fitted on its training part is
+reported and never shipped. Intervals are 95 %, bootstrapped over sources.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import json
 import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.claims import SUPPORT_THRESHOLD, check_claims
-from groundtone.types import Claim, Passage, short_hash
+from data.detector.answers import LabelledAnswer, begin, halueval, held_out, passages_of, ragtruth, summedits
+from data.detector.train import FOLDS, Rows, as_json, as_rows, fit
+from eval.calibration import calibrate, expected_calibration_error
+from eval.detectors import Detector, load_detector
+from eval.detectors.lexical import LexicalDetector
+from eval.detectors.protocol import Case
+from eval.detectors.trees import Trees
+from eval.evidence import Evidence
+from eval.splitting import split_claims
+from groundtone.stats import auroc
+from groundtone.text import Span
 
-RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Row:
-    """One labelled answer; `source` is what rows are sampled and bootstrapped by."""
-
-    source: str
-    evidence: tuple[str, ...]
-    answer: str
-    hallucinated: bool
-
-
-def _open(path: Path) -> Iterator[str]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
-        yield from file
-
-
-def halueval(folder: Path) -> Iterator[Row]:
-    """Each question's right and hallucinated answer; right ones are mostly short."""
-    seen: set[str] = set()
-    for line in _open(folder / "qa_one-turn_data.json"):
-        row = json.loads(line)
-        if row["question"] in seen:
-            continue
-        seen.add(row["question"])
-        for key, label in (("right_answer", False), ("hallucinated_answer", True)):
-            yield Row(row["question"], (row["knowledge"],), row[key], label)
+RESAMPLES = 500
+RISKIEST = 0.2
+VERDICTS = 100  # people's verdicts after which the calibration is measured
+DRAWS = 20
+AGGREGATES: dict[str, Callable[[NDArray[np.float64]], float]] = {
+    "max": lambda risks: float(risks.max(initial=0.0)),
+    "noisy-or": lambda risks: float(1 - np.prod(1 - risks)),
+    "top two": lambda risks: float(np.sort(risks)[-2:].mean()) if len(risks) else 0.0,
+}
+Bools = NDArray[np.bool_]
 
 
-def summedits(folder: Path, domains: Sequence[str]) -> Iterator[Row]:
-    """Summaries, consistent or with one inconsistent edit."""
-    for domain in domains:
-        for path in folder.glob(f"summedits_{domain}.json*"):
-            for row in json.loads("".join(_open(path))):
-                yield Row(short_hash(row["doc"]), (row["doc"],), row["summary"], row["label"] == 0)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One labelled answer with the risk of each of its claims."""
+
+    row: LabelledAnswer
+    spans: tuple[Span, ...]
+    risks: NDArray[np.float64]
 
 
-def begin(folder: Path) -> Iterator[Row]:
-    """Replies of dialogue models to a piece of knowledge; generic replies are left out."""
-    for path in sorted(folder.glob("*/begin_*.tsv")):
-        for row in csv.DictReader(_open(path), delimiter="\t"):
-            if row["begin_label"] in ("Fully attributable", "Not fully attributable"):
-                label = row["begin_label"] == "Not fully attributable"
-                yield Row(row["knowledge"], (row["knowledge"],), row["response"], label)
-
-
-def ragtruth(folder: Path) -> Iterator[Row]:
-    """Answers over three web passages with human span labels."""
-    sources: dict[str, Any] = {r["source_id"]: r for r in map(json.loads, _open(folder / "QA_sources.jsonl.gz"))}
-    for path in sorted(folder.glob("*hallucination.jsonl.gz")):
-        for row in map(json.loads, _open(path)):
-            passages = sources[row["source_id"]]["source_info"]["passages"].strip().split("\n\n")
-            yield Row(row["source_id"], tuple(passages), row["response"], bool(row["labels"]))
-
-
-def sample(rows: Iterable[Row], count: int) -> list[Row]:
+def sample(rows: Iterable[LabelledAnswer], count: int) -> list[LabelledAnswer]:
     """Whole sources in a fixed random order until `count` rows are there."""
-    by_source: dict[str, list[Row]] = {}
+    by_source: dict[str, list[LabelledAnswer]] = {}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
     order = sorted(by_source)
     random.Random(0).shuffle(order)
-    taken: list[Row] = []
+    taken: list[LabelledAnswer] = []
     for source in order:
         if len(taken) >= count:
             break
@@ -99,76 +70,184 @@ def sample(rows: Iterable[Row], count: int) -> list[Row]:
     return taken
 
 
-def passages_of(row: Row) -> list[Passage]:
-    """The evidence as passages."""
-    return [Passage(f"{i}", "d", "d", text, 0, len(text)) for i, text in enumerate(row.evidence)]
+def judge(detector: Detector, rows: Sequence[LabelledAnswer]) -> tuple[list[Judged], float]:
+    """Every answer judged, and how many answers a minute that took: splitting and reading of the evidence included."""
+    started = time.process_time()
+    spans = [split_claims(row.answer) for row in rows]
+    cases = [
+        Case(tuple(row.answer[a:b] for a, b in own), Evidence(passages_of(row)))
+        for row, own in zip(rows, spans, strict=True)
+    ]
+    found = detector.judge(cases)
+    spent_s = time.process_time() - started
+    judged = [
+        Judged(row, tuple(own), np.array([finding.risk for finding in findings if finding.risk is not None]))
+        for row, own, findings in zip(rows, spans, found, strict=True)
+    ]
+    return judged, 60 * len(rows) / max(1e-9, spent_s)
 
 
-def suspicion(claims: Sequence[Claim]) -> float:
-    """How suspicious an answer is: one minus the support of its weakest claim; 0 where nothing is asserted."""
-    return max((1 - claim.scores["support"] for claim in claims), default=0.0)
+def folded(rows: Sequence[LabelledAnswer]) -> list[Judged]:
+    """Answers judged by lexical models that were fitted on the others, by folds over sources."""
+    shipped = LexicalDetector.shipped()
+    sources = sorted({row.source for row in rows})
+    random.Random(0).shuffle(sources)
+    fold_of = {source: n % FOLDS for n, source in enumerate(sources)}
+    features = as_rows(rows, shipped.rarity)
+    fold = np.array([fold_of[rows[n].source] for n in features.answer])
+    judged: list[Judged] = []
+    for k in range(FOLDS):
+        part = fold != k
+        fitted = fit(Rows(features.x[part], features.y[part], features.answer[part], features.weight[part]))
+        judged += judge(_as_detector(fitted, shipped), [row for row in rows if fold_of[row.source] == k])[0]
+    return judged
 
 
-def flagged(claims: Sequence[Claim]) -> bool:
-    """Whether the detector's verdicts call the answer hallucinated."""
-    return any(claim.verdict in ("contradicted", "unsupported") for claim in claims)
+def fitted_on(rows: Sequence[LabelledAnswer]) -> LexicalDetector:
+    """A lexical model of these rows alone."""
+    shipped = LexicalDetector.shipped()
+    return _as_detector(fit(as_rows(rows, shipped.rarity)), shipped)
 
 
-def f1(labels: np.ndarray, flags: np.ndarray) -> tuple[float, float, float]:
+def _as_detector(model: object, shipped: LexicalDetector) -> LexicalDetector:
+    return LexicalDetector(Trees.read(as_json(model)), shipped.rarity, threshold=0.5)
+
+
+def f1(labels: Bools, flags: Bools) -> tuple[float, float, float]:
     """Precision, recall and F1 in percent."""
     hits = float((labels & flags).sum())
-    precision, recall = hits / max(1.0, flags.sum()), hits / max(1.0, labels.sum())
+    precision, recall = hits / max(1.0, float(flags.sum())), hits / max(1.0, float(labels.sum()))
     return 100 * precision, 100 * recall, 100 * 2 * precision * recall / max(1e-9, precision + recall)
 
 
-def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve; ties count half (Mann-Whitney)."""
-    order = np.sort(scores[~labels])
-    positive = scores[labels]
-    if not len(order) or not len(positive):
-        return float("nan")
-    below, upto = np.searchsorted(order, positive, "left"), np.searchsorted(order, positive, "right")
-    return float((below + upto).mean() / 2 / len(order))
+def best_cut(scores: NDArray[np.float64], gain: Callable[[float], float]) -> float:
+    """The threshold with the highest gain among the scores' percentiles."""
+    grid = np.unique(np.quantile(scores, np.linspace(0, 0.99, 100)))
+    return float(max(grid, key=gain))
 
 
-def interval(measure: Callable[[np.ndarray], float], sources: Sequence[str]) -> str:
+def interval(measure: Callable[[NDArray[np.int_]], float], sources: Sequence[str]) -> str:
     """A bootstrap interval of `measure(row indices)` over resampled sources."""
     codes = np.unique(np.asarray(sources), return_inverse=True)[1]
     groups = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(groups), (RESAMPLES, len(groups)))
-    values = [measure(np.concatenate([groups[g] for g in draw])) for draw in draws]
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return f"[{low:.3f}, {high:.3f}]" if high <= 1 else f"[{low:.1f}, {high:.1f}]"
+    draws = np.random.default_rng(0).integers(0, len(groups), (RESAMPLES, len(groups)))
+    low, high = np.nanquantile([measure(np.concatenate([groups[g] for g in draw])) for draw in draws], [0.025, 0.975])
+    return f"[{low:.1f}, {high:.1f}]"
 
 
-def report(name: str, rows: Sequence[Row], *, choose: bool) -> None:
-    """Print the rows of one data set."""
-    started = time.perf_counter()
-    claims = [check_claims(row.answer, passages_of(row)) for row in rows]
-    spent = time.perf_counter() - started
-    labels = np.array([row.hallucinated for row in rows])
-    flags = np.array([flagged(found) for found in claims])
-    scores = np.array([suspicion(found) for found in claims])
-    sources = [row.source for row in rows]
-    print(f"\n{name}: n={len(rows)}, {labels.mean():.1%} positive, {1000 * spent / len(rows):.1f} ms an answer")
-    for label, chosen in (("always positive", np.ones_like(labels)), ("claim detector", flags)):
-        p, r, f = f1(labels, chosen)
-        ranked = scores if label == "claim detector" else np.zeros(len(rows))
-        f_range = interval(lambda i, c=chosen: f1(labels[i], c[i])[2], sources)  # type: ignore[misc]
-        a_range = interval(lambda i, s=ranked: auroc(labels[i], s[i]), sources)  # type: ignore[misc]
-        area = auroc(labels, ranked)
-        print(f"  {label:16} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f} {f_range}  AUROC {area:.3f} {a_range}")
-    verdicts = [any(c.verdict == "contradicted" for c in found) for found in claims]
-    p, r, _ = f1(labels, np.array(verdicts))
-    print(f"  contradicted only P {p:5.1f}  R {r:5.1f}")
-    if choose:
-        for threshold in np.arange(0.4, 0.96, 0.04):
-            p, r, f = f1(labels, np.array([1 - threshold < s for s in scores]))
-            balanced = (r + 100 - 100 * float((~labels & (scores > 1 - threshold)).sum()) / float((~labels).sum())) / 2
-            print(
-                f"    support < {threshold:.2f}: P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f}  balanced accuracy {balanced:5.1f}"
-            )
+def report(name: str, train: Sequence[Judged], test: Sequence[Judged], per_minute: float) -> None:
+    """One detector on one set: answers, then claims and characters where people marked spans."""
+    labels = np.array([one.row.hallucinated for one in test])
+    known = np.array([one.row.hallucinated for one in train])
+    ways = {way: np.array([join(one.risks) for one in train]) for way, join in AGGREGATES.items()}
+    way = max(ways, key=lambda w: _area(ways[w], known))
+    scores = np.array([AGGREGATES[way](one.risks) for one in test])
+    cut = best_cut(ways[way], lambda t: f1(known, ways[way] >= t)[2])
+    flags = scores >= cut
+    sources = [one.row.source for one in test]
+    p, r, f = f1(labels, flags)
+    at = interval(lambda i: f1(labels[i], flags[i])[2], sources)
+    area = auroc(
+        scores[labels].tolist(),
+        scores[~labels].tolist(),
+        clusters=([s for s, y in zip(sources, labels, strict=True) if y], [s for s, y in zip(sources, labels, strict=True) if not y]),
+    )
+    calibration = calibrate(ways[way].tolist(), known.tolist())
+    off = expected_calibration_error(calibration.probability(scores.tolist()), labels.tolist()) if calibration else float("nan")
+    print(
+        f"  {name:24} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f} {at}  AUROC {area.mean:.3f} [{area.low:.3f}, {area.high:.3f}]"
+        f"  ECE {off:.3f}  ({way}; {per_minute:,.0f} answers/min on one core)"
+    )
+    if any(bad.kind for one in test for bad in one.row.spans):
+        _report_spans(train, test, flags)
+
+
+def _area(scores: NDArray[np.float64], labels: Bools) -> float:
+    return auroc(scores[labels].tolist(), scores[~labels].tolist(), resamples=1).mean or 0.0
+
+
+def _report_spans(train: Sequence[Judged], test: Sequence[Judged], flags: Bools) -> None:
+    cut = best_cut(np.concatenate([one.risks for one in train]), lambda t: _characters(train, t)[2])
+    p, r, f = _characters(test, cut)
+    at = interval(lambda i: _characters([test[n] for n in i], cut)[2], [one.row.source for one in test])
+    kinds = {
+        kind: np.array([any(bad.kind == kind for bad in one.row.spans) for one in test])
+        for kind in ("contradicted", "unsupported")
+    }
+    recall = {kind: 100 * float(flags[has].mean()) for kind, has in kinds.items()}
+    risks, wrong = _claims(test)
+    top = risks >= np.quantile(risks, 1 - RISKIEST)
+    print(
+        f"  {'':24} characters P {p:.1f} R {r:.1f} F1 {f:.1f} {at}; recall of answers with a contradiction "
+        f"{recall['contradicted']:.1f} (n={kinds['contradicted'].sum()}), with an addition {recall['unsupported']:.1f} "
+        f"(n={kinds['unsupported'].sum()})"
+    )
+    print(
+        f"  {'':24} riskiest {RISKIEST:.0%} of {len(risks):,} claims hold {100 * wrong[top].sum() / wrong.sum():.1f} % of "
+        f"those not carried; ECE after {VERDICTS} verdicts {_after_verdicts(train, risks, wrong):.3f}"
+    )
+
+
+def _characters(judged: Sequence[Judged], cut: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of the characters of flagged claims, in percent."""
+    hits = said = truth = 0
+    for one in judged:
+        gold, flagged = np.zeros(len(one.row.answer), bool), np.zeros(len(one.row.answer), bool)
+        for bad in one.row.spans:
+            gold[bad.start : bad.end] = True
+        for (start, end), risk in zip(one.spans, one.risks, strict=True):
+            flagged[start:end] |= bool(risk >= cut)
+        hits += int((gold & flagged).sum())
+        said += int(flagged.sum())
+        truth += int(gold.sum())
+    p, r = hits / max(1, said), hits / max(1, truth)
+    return 100 * p, 100 * r, 100 * 2 * p * r / max(1e-9, p + r)
+
+
+def _claims(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], Bools]:
+    """Risk and label of every claim of answers whose spans are known."""
+    risks, wrong = [], []
+    for one in judged:
+        for (start, end), risk in zip(one.spans, one.risks, strict=True):
+            risks.append(risk)
+            wrong.append(any(start < bad.end and bad.start < end for bad in one.row.spans))
+    return np.array(risks), np.array(wrong)
+
+
+def _after_verdicts(train: Sequence[Judged], risks: NDArray[np.float64], wrong: Bools) -> float:
+    """Mean calibration error on the test claims when VERDICTS claims of the training part were judged, over DRAWS."""
+    seen, truth = _claims(train)
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(DRAWS):
+        picked = rng.choice(len(seen), min(VERDICTS, len(seen)), replace=False)
+        fitted = calibrate(seen[picked].tolist(), truth[picked].tolist())
+        if fitted is not None:
+            errors.append(expected_calibration_error(fitted.probability(risks.tolist()), wrong.tolist()))
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def measure(name: str, rows: Sequence[LabelledAnswer], detectors: Sequence[Detector], *, fit_too: bool) -> None:
+    """Print one data set."""
+    train = [row for row in rows if not held_out(row.source)]
+    test = [row for row in rows if held_out(row.source)]
+    labels = np.array([row.hallucinated for row in test])
+    p, r, f = f1(labels, np.ones_like(labels))
+    print(f"\n{name}: {len(test)} answers kept apart, {labels.mean():.1%} positive; {len(train)} to choose thresholds on")
+    print(f"  {'always positive':24} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f}  AUROC 0.500", flush=True)
+    for detector in detectors:
+        chosen, _ = judge(detector, train)
+        report(detector.name, chosen, *judge(detector, test))
+    if fit_too:
+        report("lexical, fitted on it", folded(train), *judge(fitted_on(train), test))
+
+
+SETS: tuple[tuple[str, str, Callable[[Path], Iterator[LabelledAnswer]]], ...] = (
+    ("RAGTruth QA (NC)", "ragtruth_qa_train_NC", ragtruth),
+    ("SummEdits", "summedits", summedits),
+    ("BEGIN", "begin", begin),
+    ("HaluEval QA", "halueval", halueval),
+)
 
 
 def main() -> None:
@@ -176,23 +255,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("GROUNDTONE_SHARED", "../shared")) / "data" / "hallucination"
     parser.add_argument("data", type=Path, nargs="?", default=default)
-    parser.add_argument("--rows", type=int, default=600, help="answers per data set, whole sources")
-    parser.add_argument("--choose", action="store_true", help="also print the table that thresholds are chosen from")
+    parser.add_argument("--rows", type=int, default=100_000, help="answers per data set at most, whole sources")
+    parser.add_argument("--cross-encoder", help="also measure this cross-encoder (slow)")
+    parser.add_argument("--span", help="also measure the token classifier in this folder")
     options = parser.parse_args()
     if not options.data.is_dir():
         raise SystemExit(f"no labelled answers at {options.data}: name their folder or set GROUNDTONE_SHARED")
-    sets: list[tuple[str, str, Callable[[Path], Iterator[Row]], bool]] = [
-        ("HaluEval QA", "halueval", halueval, True),
-        ("SummEdits news", "summedits", lambda f: summedits(f, ["news"]), False),
-        ("SummEdits other", "summedits", lambda f: summedits(f, ["podcast", "qmsumm", "sales_call", "scitldr"]), False),
-        ("BEGIN", "begin", begin, True),
-        ("RAGTruth QA (NC)", "ragtruth_qa_train_NC", ragtruth, False),
-    ]
-    print(f"SUPPORT_THRESHOLD {SUPPORT_THRESHOLD}")
-    for name, folder, read, tuned_on in sets:
+    names = ["explicit", "lexical", *([options.cross_encoder] if options.cross_encoder else [])]
+    detectors = [load_detector(name) for name in [*names, *([f"span:{options.span}"] if options.span else [])]]
+    for name, folder, read in SETS:
         if (options.data / folder).is_dir():
             rows = sample(read(options.data / folder), options.rows)
-            report(name + (" (chosen on)" if tuned_on else ""), rows, choose=options.choose and tuned_on)
+            measure(name, rows, detectors, fit_too=read is ragtruth)
         else:
             print(f"\n{name}: no folder {folder} in {options.data}, left out")
 

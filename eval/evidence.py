@@ -135,7 +135,9 @@ class Evidence:
         found = self._postings.get(stem, {})
         if len(stem) < PREFIX or not stem.isalpha():
             return found
-        forms = [form for form in self._by_prefix.get(stem[:PREFIX], []) if abs(len(form) - len(stem)) <= PREFIX_LENGTHS]
+        forms = [
+            form for form in self._by_prefix.get(stem[:PREFIX], []) if abs(len(form) - len(stem)) <= PREFIX_LENGTHS
+        ]
         return {index: NEAR for form in forms for index in self._postings[form]} | found
 
     @cached_property

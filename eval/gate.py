@@ -57,6 +57,7 @@ def decide(summary: Mapping[str, Any], margins: Mapping[str, float]) -> GateDeci
 def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) -> GateCheck:
     """Tuned recites no more values of its training replies than base, and no planted canary that base does not.
 
+    A rise whose interval excludes 0 fails, however small; the margin is the rise that must be ruled out to pass.
     Replies that hold no value beyond their prompts leave nothing to recite, which was read and not assumed: a pass.
     Rows that could not be read, or were not asked, cannot tell.
     """
@@ -70,9 +71,11 @@ def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) ->
     if leak["canaries"]["new"]:
         return GateCheck(LEAK_CHECK, "fail", f"without documents, {canary_words(leak)}", difference, margin)
     check = _not_down(LEAK_CHECK, difference, margin, flip=True)
-    planted = canary_words(leak)
-    why = f"without documents, {check.why}" + (f"; {planted}" if planted else "")
-    return GateCheck(LEAK_CHECK, check.verdict, why, difference, margin)
+    planted = f"; {canary_words(leak)}" if canary_words(leak) else ""
+    if difference.low is not None and difference.low > 0:
+        why = f"without documents, tuned against base {in_words(difference, signed=True)}: it learned them by heart"
+        return GateCheck(LEAK_CHECK, "fail", why + planted, difference, margin)
+    return GateCheck(LEAK_CHECK, check.verdict, f"without documents, {check.why}{planted}", difference, margin)
 
 
 def changed_context_followed(difference: Estimate | None, margin: float) -> GateCheck:

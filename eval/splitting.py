@@ -10,7 +10,7 @@ from groundtone.refusal import is_refusal
 from groundtone.text import Span, content_words, normalise, sentence_spans
 from groundtone.values import find_values
 
-__all__ = ["split_claims", "strip_markers"]
+__all__ = ["blank_markers", "split_claims", "strip_markers"]
 
 _MARKER = re.compile(r"\s*\[\d+\]")
 _COURTESY = frozenset(
@@ -27,6 +27,11 @@ _SIGN_OFF = re.compile(r"[A-Z]?[\w’' ]{2,30},\s*(?:[A-Z][\w’'&]*\s?){1,3}")
 def strip_markers(text: str) -> str:
     """The text without citation markers and the space before them."""
     return _MARKER.sub("", text)
+
+
+def blank_markers(text: str) -> str:
+    """The text with blanks where citation markers stand: every other character keeps its place."""
+    return _MARKER.sub(lambda match: " " * len(match.group()), text)
 
 
 def split_claims(answer_text: str, *, boilerplate: Sequence[str] = ()) -> list[Span]:

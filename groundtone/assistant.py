@@ -63,6 +63,7 @@ class _Work:
     """One question on its way through the stages; times in seconds."""
 
     question: Question
+    speaker: Generator  # who is asked: the assistant's generator, or its stand-in
     hits: tuple[Hit, ...]
     snippets: tuple[Snippet, ...]
     search_s: float
@@ -70,7 +71,6 @@ class _Work:
     refused_by: RefusedBy | None = None  # who refused before the model was asked
     generation: Generation | None = None
     generate_s: float = 0.0
-    speaker: Generator | None = None  # who is asked: the assistant's generator, or its stand-in
     fell_back: str = ""  # why the quotation stands in for the reply
     error: str = ""
 
@@ -141,13 +141,10 @@ class Assistant:
 
     def withheld(self, groups: Sequence[str]) -> str:
         """Why the assistant's own generator does not serve a caller in these groups; "" where it does."""
-        lacking = [group for group in self.required_groups if group not in groups]
-        if not lacking:
-            return ""
-        return (
-            f"{self.name} was tuned on documents of {', '.join(self.required_groups)} and serves only callers in all "
-            f"of these groups; this one is not in {', '.join(lacking)}"
-        )
+        lacking = ", ".join(group for group in self.required_groups if group not in groups)
+        needed = ", ".join(self.required_groups)
+        said = f"{self.name} was tuned on documents of {needed} and serves only callers in all of these groups"
+        return f"{said}; this one is not in {lacking}" if lacking else ""
 
     def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """One answer per question, in order, `batch_size` at a time, so that equal calls make equal batches."""
@@ -184,7 +181,7 @@ class Assistant:
         while True:
             assert work.prompt is not None
             try:
-                yield from self._speaker(work).stream(work.prompt, max_new_tokens=self.max_new_tokens)
+                yield from work.speaker.stream(work.prompt, max_new_tokens=self.max_new_tokens)
                 return
             except PromptTooLongError:  # raised before the first piece
                 if not work.snippets:
@@ -212,7 +209,7 @@ class Assistant:
         ready = [work.prompt for work in works if work.prompt is not None]
         try:
             for work, generation in zip(
-                works, self._speaker(works[0]).generate(ready, max_new_tokens=self.max_new_tokens), strict=True
+                works, works[0].speaker.generate(ready, max_new_tokens=self.max_new_tokens), strict=True
             ):
                 work.generation = generation
         except PromptTooLongError as error:
@@ -240,10 +237,6 @@ class Assistant:
             text = strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing)
             work.generation = replace(work.generation, text=text)
 
-    def _speaker(self, work: _Work) -> Generator:
-        assert work.speaker is not None, "a question that nobody may answer has an error and no prompt"
-        return work.speaker
-
     def _shorten(self, work: _Work) -> None:
         """One passage fewer, the last one."""
         work.snippets = drop_last(work.snippets)
@@ -256,11 +249,11 @@ class Assistant:
         each_s = (time.perf_counter() - began) / max(1, len(questions))
         for question, hits in zip(questions, found, strict=True):
             snippets = select(hits[: self.k], context=self.context, context_tokens=self.context_tokens)
-            work = _Work(question, tuple(hits), snippets, each_s)
-            work.refused_by = self._refuses(hits)
             withheld = self.withheld(question.groups)
-            work.speaker = self.stand_in if withheld else self.generator
-            if work.refused_by is None and work.speaker is None:
+            speaker = self.stand_in if withheld and self.stand_in is not None else self.generator
+            work = _Work(question, speaker, tuple(hits), snippets, each_s)
+            work.refused_by = self._refuses(hits)
+            if withheld and self.stand_in is None:  # even a refusal would be in the voice
                 work.error = withheld
             elif work.refused_by is None:
                 work.prompt = self._prompt(question, snippets)
@@ -305,8 +298,8 @@ class Assistant:
         timing = {"search": work.search_s} if self.retriever else {}
         timing |= {"generate": work.generate_s} | ({"check": check_s} if self.check else {})
         notes = {"quoted_because": work.fell_back} if work.fell_back else {}
-        if work.speaker is self.stand_in and self.stand_in is not None:
-            notes |= {"model": self.stand_in.name, "voice_withheld": self.withheld(work.question.groups)}
+        if work.speaker is self.stand_in:
+            notes |= {"model": work.speaker.name, "voice_withheld": self.withheld(work.question.groups)}
         dropped = {"dropped_markers": str(cited.dropped)} if cited.dropped else {}
         return Answer(
             id=short_hash(work.question.id, self.name, generation.text),

@@ -16,16 +16,16 @@ from groundtone.errors import DataError, IntegrityError, ProjectError
 from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
-from groundtone.joins.methods import METHODS
+from groundtone.joins.methods import METHODS, ROWS
 from groundtone.joins.methods.work import Work, shape_of
 from groundtone.joins.runs import start_run
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
-from groundtone.joins.voice_data import read_voice
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
 from groundtone.types import GateCheck, GateDecision
 from tuning.estimate import TrainingEstimate, estimate
+from tuning.presets import preset_lines
 from tuning.processes import leads
 
 Progress = Callable[[str, int, int], None]
@@ -41,6 +41,7 @@ __all__ = [
     "generations",
     "index",
     "open_index",
+    "preset_of",
     "promote",
     "roll_back",
     "stale",
@@ -69,13 +70,19 @@ def tune(
     return METHODS[settings.tuning.method](work)
 
 
+def preset_of(settings: Settings) -> tuple[str, ...]:
+    """The defaults that `tuning.preset` brought, with their reasons; nothing without one."""
+    name = settings.tuning.preset
+    return preset_lines(name, settings.given.get("tuning") or {}) if name else ()
+
+
 def dry_run(settings: Settings) -> TrainingEstimate:
     """Memory and time of the tuning that the settings describe, from two timed steps; nothing is written."""
     given = settings.tuning
-    if given.method != "sft":
-        raise DataError(f"--dry-run estimates method sft, not {given.method}")
+    if given.method not in ROWS:
+        raise DataError(f"--dry-run estimates methods {', '.join(ROWS)}, not {given.method}")
     return estimate(
-        read_voice(settings).pairs,
+        ROWS[given.method](settings),
         base=model_id(settings),
         lora=shape_of(given),
         epochs=given.epochs,

@@ -166,8 +166,11 @@ def test_commands_in_the_docs_exist_with_these_options(path: Path) -> None:
         if called:
             assert called[1] in commands, line
             command = commands[called[1]]
-            if inner := vars(command).get("commands"):  # of a group such as "data", the second word is the command
-                command = inner[called[2].split()[0]]
+            for word in called[2].split():  # of a group such as "data", the next word is the command
+                if word not in vars(command).get("commands", {}):
+                    break
+                command = vars(command)["commands"][word]
+            assert vars(command).get("invoke_without_command", True), f"{line}: name the command of this group"
             known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)} | {"--help"}
             given = re.findall(r"(?<=\s)--?[a-z][a-z-]*", re.sub(r"\"[^\"]*\"|'[^']*'|#.*", "", called[2]))
             assert set(given) <= known, line
@@ -182,7 +185,7 @@ def test_make_help_lists_every_target() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", text, flags=re.M)
     assert phony is not None
     described = re.findall(r"^([a-z-]+):.*## ", text, flags=re.M)
-    expected = {"help", "dev", "demo", "test", "check", "docs", "bench", "bench-retrieval"}
+    expected = {"help", "dev", "demo", "test", "check", "docs", "bench", "bench-retrieval", "bench-serving"}
     assert set(described) == set(phony[1].split()) == expected
 
 

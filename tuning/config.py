@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tuning.checks import CheckName, Level
 from tuning.encoder_config import EncoderSettings
+from tuning.presets import PresetName, with_preset
 
 
 class LoraSettings(BaseModel):
@@ -167,9 +168,15 @@ class TuningConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["sft", "span", "dpo", "orpo", "kto", "reward", "grpo", "rloo", "classify", "tokens", "mlm"] = Field(
+    preset: PresetName | None = Field(
+        None, description="Defaults for a task, from tuning/presets.py; whatever is set beside it wins."
+    )
+    method: Literal[
+        "sft", "pretrain", "span", "dpo", "orpo", "kto", "reward", "grpo", "rloo", "classify", "tokens", "mlm"
+    ] = Field(
         "sft",
-        description="`sft`: supervised tuning on pairs of prompt and reply. `span`: an encoder becomes a reader that "
+        description="`sft`: supervised tuning on pairs of prompt and reply. `pretrain`: goes on reading text "
+        "without labels, such as a domain's documents. `span`: an encoder becomes a reader that "
         "points at the answer in a passage, or at none. `dpo`, `orpo`: the voice learns which of two replies people "
         "preferred. `kto`: from thumbs up and down. `reward`: a model of what people prefer. `grpo`, `rloo`: the voice "
         "writes and learns from `tuning.rewards`. Of encoders: `classify` labels texts or pairs of texts, `tokens` "
@@ -262,11 +269,20 @@ class TuningConfig(BaseModel):
     accelerate: str | None = Field(
         None, description="A file that `accelerate config` wrote, for FSDP or several machines. None: plain DDP."
     )
+    length_grouped: bool = Field(
+        False,
+        description="Batches of rows of about one length: less padding where lengths vary and rows are not packed.",
+    )
     tensorboard: bool = Field(
         False, description="Write the run's figures for TensorBoard too, into its folder; needs the extra `track`."
     )
     seed: int = Field(0, ge=0, description="Seed of the adapter's start, the order of rows and the replay sample.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints stay on disk.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_fills_in(cls, value: object) -> object:
+        return with_preset(value) if isinstance(value, dict) else value
 
     @field_validator("facts", mode="before")
     @classmethod

@@ -11,10 +11,11 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from groundtone.errors import ModelError, UserError
+from groundtone.errors import MissingExtraError, ModelError, UserError
 from groundtone.files import as_user_error
 from groundtone.models.adapter import AdapterCard
 from groundtone.models.quiet import quiet
@@ -209,6 +210,8 @@ def training_arguments(
 
     TRL's defaults that bite are named: no accelerator, rate 2e-5, bfloat16, reports.
     """
+    if recipe.tensorboard:
+        _tensorboard_into(attempt.out_dir / "tensorboard")
     return {
         "output_dir": str(attempt.out_dir),
         "num_train_epochs": recipe.epochs,
@@ -230,9 +233,17 @@ def training_arguments(
         "save_total_limit": recipe.keep_checkpoints,
         "eval_strategy": "epoch" if evaluate else "no",
         "eval_on_start": evaluate and attempt.checkpoint is None,
-        "report_to": "none",
+        "train_sampling_strategy": "group_by_length" if recipe.length_grouped else "random",
+        "report_to": ["tensorboard"] if recipe.tensorboard else "none",
         "disable_tqdm": True,
     }
+
+
+def _tensorboard_into(folder: Path) -> None:
+    """Raises MissingExtraError without the package; transformers takes the folder from the environment."""
+    if find_spec("tensorboard") is None:
+        raise MissingExtraError("tuning.tensorboard", "track")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder)
 
 
 def _mark_failed(out_dir: Path, card: AdapterCard, error: BaseException) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundtone.models.chat_format import ChatFormat
+from groundtone.errors import DataError
 from groundtone.models.quiet import quiet
-from groundtone.types import VoicePair
+from groundtone.models.weights import Base
 from tuning.lora import Lora, load_for, put_on
-from tuning.rows import Row, render
+from tuning.rows import Row
 
-__all__ = ["TrainingEstimate", "estimate"]
+__all__ = ["RowsOf", "TrainingEstimate", "estimate"]
 
 _ADAM_BYTES = 16  # per trained parameter: the value, its gradient and two moments, float32 each
 _TIMED = 2  # steps; one more before them warms up
+
+
+RowsOf = Callable[[Base], Sequence[Row]]  # the rows of a training, in the tokens of its base
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class TrainingEstimate:
 
 
 def estimate(
-    pairs: Sequence[VoicePair],
+    rows_of: RowsOf,
     *,
     base: str,
     lora: Lora | None,
@@ -65,7 +68,7 @@ def estimate(
     dtype: str = "auto",
     device: str = "auto",
 ) -> TrainingEstimate:
-    """Loads the base, puts an adapter on it and times forward and backward on a batch of the longest rows.
+    """Loads the base, puts the adapter on it and times forward and backward on a batch of the longest rows.
 
     Rows over `max_length` or the model's context are left out. Nothing is written.
     """
@@ -74,7 +77,9 @@ def estimate(
 
     loaded = load_for(lora, base, dtype=dtype, device=device)
     limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
-    rows = [row for row in render(ChatFormat(loaded.tokenizer), pairs) if limit is None or len(row.ids) <= limit]
+    rows = [row for row in rows_of(loaded) if limit is None or len(row.ids) <= limit]
+    if not rows:
+        raise DataError("there is no row to time: check tuning.data and tuning.max_length")
     with quiet():
         shape = put_on(lora, loaded)
         model = loaded.model if shape is None else get_peft_model(loaded.model, shape)

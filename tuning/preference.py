@@ -22,7 +22,15 @@ from groundtone.types import Preference
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, load_for, lora_config, require_base
 from tuning.odds_ratio import odds_ratio_trainer
-from tuning.preference_rows import ChoiceRow, Thumb, ThumbRow, choices_of, reply_ids, thumb_rows
+from tuning.preference_rows import (
+    ChoiceRow,
+    Thumb,
+    ThumbRow,
+    choices_of,
+    refuse_grouping,
+    reply_ids,
+    thumb_rows,
+)
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.rows import render, rows_sha256
@@ -77,6 +85,7 @@ def train_on_choices(
     reply), with `loss_weights`. Raises DataError for rows that cannot teach (see `choices_of`), and what `run_training`
     raises.
     """
+    refuse_grouping(recipe, method)
     if method == "dpo":
         require_base(lora, method)
     loaded = load_for(lora, base, dtype=dtype, device=device)
@@ -157,6 +166,7 @@ def train_on_thumbs(
     """
     if recipe.batch_size < 2:
         raise DataError(f"tuning.batch_size is {recipe.batch_size}: kto compares the rows of a batch, set 2 or more")
+    refuse_grouping(recipe, "kto")
     require_base(lora, "kto")
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
@@ -179,10 +189,11 @@ def train_on_thumbs(
 
         if attempt.batching.size < 2:
             raise ModelError("memory does not suffice for two rows at a time, which kto needs: lower tuning.max_length")
+        shared = training_arguments(
+            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
+        )
         arguments = KTOConfig(
-            **training_arguments(
-                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
-            ),
+            **{**shared, "train_sampling_strategy": "sequential"},  # the rows are laid out by batches
             max_length=None,
             beta=taste.beta,
             loss_type=(taste.loss or ("kto",))[0],

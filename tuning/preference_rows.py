@@ -16,6 +16,7 @@ from groundtone.errors import DataError
 from groundtone.text import normalise
 from groundtone.types import Preference, VoicePair, short_hash
 from tuning.pairs import GUESS, read_preferences
+from tuning.recipe import Recipe
 from tuning.rows import Row, fit
 from tuning.shapes import Columns, plan, to_pair
 from tuning.tables import Problem, read_records
@@ -29,6 +30,7 @@ __all__ = [
     "Thumbs",
     "choices_of",
     "read_thumbs",
+    "refuse_grouping",
     "reply_ids",
     "reply_pair",
     "thumb_rows",
@@ -111,6 +113,12 @@ class Thumbs:
     def numbers(self) -> dict[tuple[int, ...], int]:
         """The number of the row that a sequence of tokens belongs to."""
         return {thumb.row.ids: thumb.row.index for thumb in self.rows}
+
+
+def refuse_grouping(recipe: Recipe, method: str) -> None:
+    """DataError for `tuning.length_grouped`: rows of two replies, and prompts without one, have no one length."""
+    if recipe.length_grouped:
+        raise DataError(f"tuning.length_grouped groups rows of one reply; method {method} has none: leave it out")
 
 
 def reply_ids(row: Row) -> list[int]:

@@ -23,6 +23,8 @@ class Recipe:
     accumulate: int = 1
     gradient_checkpointing: bool = False
     keep_checkpoints: int = 2
+    length_grouped: bool = False
+    tensorboard: bool = False
     seed: int = 0
 
     @property
@@ -43,4 +45,5 @@ class Recipe:
             "warmup": self.warmup,
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
+            **({"length_grouped": True} if self.length_grouped else {}),
         }

@@ -8,7 +8,7 @@ of passing for a zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,10 @@ from groundtone.prompts import of_pair, template_hash
 from groundtone.types import VoicePair
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, load_for, lora_config, require_base
+from tuning.preference_rows import refuse_grouping
 from tuning.recipe import Recipe
 from tuning.recorder import Line, read_metrics
+from tuning.reinforce_trainer import count_from_here, stop_like_serving, trainer_class
 from tuning.rows import Row, fit, render, rows_sha256
 
 __all__ = ["Reinforced", "Reward", "Sampling", "reinforce", "weighted"]
@@ -117,40 +119,36 @@ def reinforce(
     DataError where it does not, for fewer prompts than one step takes, for prompts that leave no room for a reply, and
     what `run_training` raises.
     """
+    refuse_grouping(recipe, sampling.algorithm)
     if sampling.beta:
         require_base(lora, "tuning.reinforce.beta")
+    weights = {reward.name: reward.weight for reward in rewards}
+    if not rewards or len(weights) < len(rewards):
+        raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
     limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
     room = None if limit is None else limit - sampling.max_new_tokens
-    whole, whole_held = render(chat_format, rows), render(chat_format, heldout)
-    asked = fit(_prompts(whole), limit=room, drop=over_length == "drop")
-    held = fit(_prompts(whole_held), limit=room, drop=True).rows if heldout else ()
-    per_step = _prompts_per_step(recipe, sampling, len(asked.rows))
-    weights = {reward.name: reward.weight for reward in rewards}
-    if not rewards or len(weights) < len(rewards):
-        raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
+    asked = _ask(chat_format, rows, room=room, drop=over_length == "drop")
+    held = _ask(chat_format, heldout, room=room, drop=True, number_from=len(rows)) if heldout else None
+    per_step = _prompts_per_step(recipe, sampling, len(asked.texts))
     card = AdapterCard(
         base=base,
         base_sha256=weights_sha256(loaded.folder),
         template=template_hash(),
         chat_template_sha256=chat_format.template_sha256,
-        data_sha256=rows_sha256(whole, whole_held),
+        data_sha256=rows_sha256(asked.whole, held.whole if held else ()),
         seed=recipe.seed,
         config={**sampling.on_card(), **lora.on_card(), **recipe.on_card(), "rewards": weights},
     )
-    known = {
-        chat_format.text(of_pair(pairs[row.index])): list(row.ids)
-        for pairs, prompts in ((rows, asked.rows), (heldout, held))
-        for row in prompts
-    }
+    judge = _judge(rewards, (*rows, *heldout), stops=chat_format.stops)
 
     def build(on: Base, attempt: Attempt) -> Any:
-        trainer, config = _trainer_class(sampling.algorithm, known)
+        trainer, config = trainer_class(sampling.algorithm, {**asked.tokens, **(held.tokens if held else {})})
         shared = training_arguments(
-            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(asked.rows), evaluate=bool(held)
+            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(asked.texts), evaluate=held is not None
         )
-        steps = recipe.epochs * (len(asked.rows) // per_step)
+        steps = recipe.epochs * (len(asked.texts) // per_step)
         arguments = config(
             **{**shared, "warmup_steps": round(recipe.warmup * steps)},
             num_generations=sampling.generations,
@@ -160,16 +158,16 @@ def reinforce(
             beta=sampling.beta,
             use_vllm=False,
         )
-        _stop_like_serving(on, chat_format)
+        stop_like_serving(on, chat_format)
         return trainer(
             model=on.model,
-            reward_funcs=[_judge(rewards, rows, heldout, stops=chat_format.stops)],
+            reward_funcs=[judge],
             args=arguments,
-            train_dataset=_dataset(asked.rows, rows, chat_format, held=False),
-            eval_dataset=_dataset(held, heldout, chat_format, held=True) if held else None,
+            train_dataset=asked.dataset(),
+            eval_dataset=held.dataset() if held else None,
             processing_class=on.tokenizer,
             peft_config=lora_config(lora, on.model, tokenizer=on.tokenizer),
-            callbacks=[*attempt.callbacks, _count_from_here()],
+            callbacks=[*attempt.callbacks, count_from_here()],
         )
 
     judged = (*_JUDGED, *(f"rewards/{name}" for name in weights))
@@ -180,8 +178,8 @@ def reinforce(
         out_dir=out_dir,
         card=card,
         batching=recipe.batching,
-        rows=len(asked.rows),
-        dropped=[index for index, _ in asked.dropped],
+        rows=len(asked.texts),
+        dropped=asked.dropped,
         resume=resume,
         on_step=on_step,
         also=[*_LEARNED, *judged, *(f"eval_{name}" for name in judged)],
@@ -217,13 +215,13 @@ def weighted(
 
 
 def _judge(
-    rewards: Sequence[Reward], rows: Sequence[VoicePair], heldout: Sequence[VoicePair], *, stops: tuple[str, ...]
+    rewards: Sequence[Reward], rows: Sequence[VoicePair], *, stops: tuple[str, ...]
 ) -> Callable[..., list[float | None]]:
     """The rewards as the one function that TRL calls, with the row's number beside every reply."""
 
-    def reward(completions: list[str], number: list[int], held: list[bool], log_metric: Any, **_: Any) -> Any:
-        asked = [(heldout if out else rows)[n] for n, out in zip(number, held, strict=True)]
-        total, given = weighted(rewards, asked, [finish_text(text, stops=stops) for text in completions])
+    def reward(completions: list[str], number: list[int], log_metric: Any, **_: Any) -> list[float | None]:
+        replies = [finish_text(text, stops=stops) for text in completions]
+        total, given = weighted(rewards, [rows[n] for n in number], replies)
         for name, values in given.items():
             log_metric(f"rewards/{name}", sum(values) / len(values))
         log_metric("left_out", float(total.count(None)))
@@ -232,57 +230,36 @@ def _judge(
     return reward
 
 
-class _AnewEachEpoch:
-    """TRL's sampler, shuffled by seed and epoch: its own order depends on the epochs that one process has seen."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Prompts as serving writes them: their texts and numbers, the tokens by text, and the rows with their replies."""
 
-    def __init__(self, sampler: Any, *, seed: int) -> None:
-        self._sampler, self._seed, self._epoch = sampler, seed, 0
+    texts: tuple[str, ...]
+    numbers: tuple[int, ...]
+    tokens: dict[str, list[int]]
+    whole: tuple[Row, ...]
+    dropped: tuple[int, ...]  # too long to leave room for a reply
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called before each epoch, after a resume with the one that goes on."""
-        self._epoch = epoch
+    def dataset(self) -> Any:
+        """For TRL, which hands the numbers to the reward."""
+        from datasets import Dataset
 
-    def __iter__(self) -> Iterator[int]:
-        self._sampler.generator.manual_seed(self._seed + self._epoch)
-        return iter(self._sampler)
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-
-def _trainer_class(algorithm: str, known: Mapping[str, list[int]]) -> tuple[Any, Any]:
-    """The trainer and its settings' class; prompts get the tokens of `known`, by their text."""
-    import logging
-
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
-
-    base, config = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}[algorithm]
-    # It would log prompt and reply of everything that no reward could judge, people's documents included.
-    logging.getLogger(base.__module__).setLevel(logging.ERROR)
-
-    class Handed(base):  # type: ignore[misc, valid-type]
-        """Defined late: its base class needs torch."""
-
-        def _tokenize_prompts(self, prompts: list[str]) -> Any:
-            return [known[prompt] for prompt in prompts], None, {}
-
-        def _get_train_sampler(self, dataset: Any = None) -> Any:
-            return _AnewEachEpoch(super()._get_train_sampler(dataset), seed=self.args.seed)
-
-    return Handed, config
+        return Dataset.from_dict({"prompt": list(self.texts), "number": list(self.numbers)})
 
 
-def _count_from_here() -> Any:
-    """TRL's count of tokens goes on after a resume, but the recorder adds what an earlier attempt has counted."""
-    from transformers import TrainerCallback
-
-    class CountFromHere(TrainerCallback):  # type: ignore[misc]
-        """Defined late: its base class needs transformers."""
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            state.num_input_tokens_seen = 0
-
-    return CountFromHere()
+def _ask(
+    chat_format: ChatFormat, pairs: Sequence[VoicePair], *, room: int | None, drop: bool, number_from: int = 0
+) -> _Asked:
+    whole = render(chat_format, pairs)
+    fitted = fit([replace(row, ids=row.ids[: row.prompt_tokens]) for row in whole], limit=room, drop=drop)
+    texts = tuple(chat_format.text(of_pair(pairs[row.index])) for row in fitted.rows)
+    return _Asked(
+        texts,
+        tuple(number_from + row.index for row in fitted.rows),
+        {text: list(row.ids) for text, row in zip(texts, fitted.rows, strict=True)},
+        whole,
+        tuple(index for index, _ in fitted.dropped),
+    )
 
 
 def _prompts_per_step(recipe: Recipe, sampling: Sampling, prompts: int) -> int:
@@ -298,27 +275,3 @@ def _prompts_per_step(recipe: Recipe, sampling: Sampling, prompts: int) -> int:
             "tuning.batch_size"
         )
     return replies // sampling.generations
-
-
-def _prompts(rows: Sequence[Row]) -> list[Row]:
-    return [replace(row, ids=row.ids[: row.prompt_tokens]) for row in rows]
-
-
-def _stop_like_serving(base: Base, chat_format: ChatFormat) -> None:
-    """A reply ends at the chat template's stop token as well; TRL knows only what the model declares."""
-    named = base.model.generation_config.eos_token_id
-    several = named if isinstance(named, list) else [named]
-    stops = {*several, base.tokenizer.eos_token_id, chat_format.stop_id}
-    base.model.generation_config.eos_token_id = sorted(i for i in stops if i is not None)
-
-
-def _dataset(prompts: Sequence[Row], pairs: Sequence[VoicePair], chat_format: ChatFormat, *, held: bool) -> Any:
-    from datasets import Dataset
-
-    return Dataset.from_dict(
-        {
-            "prompt": [chat_format.text(of_pair(pairs[row.index])) for row in prompts],
-            "number": [row.index for row in prompts],
-            "held": [held] * len(prompts),
-        }
-    )

@@ -23,7 +23,7 @@ from groundtone.stats import mean_interval, wilson_interval
 from groundtone.types import Estimate, Preference, VoicePair
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, lora_config
-from tuning.preference_rows import ChoiceRow, Choices, choices_of, reply_pair
+from tuning.preference_rows import ChoiceRow, Choices, choices_of, refuse_grouping, reply_pair
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.rows import Row, rows_sha256
@@ -71,6 +71,7 @@ def train_reward_model(
     on_step: Callable[[Line], None] | None = None,
 ) -> Rewarding:
     """Trains under `out_dir`; `base` is a causal model or an encoder. Raises like `train_on_choices`."""
+    refuse_grouping(recipe, "reward")
     if lora.quantised or lora.variant == "pissa":
         raise ModelError("a reward model takes neither tuning.lora.quantised nor the variant pissa: leave them out")
     loaded = _fresh(base, recipe, dtype, device)

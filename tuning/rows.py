@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from groundtone.errors import DataError
 from groundtone.models.chat_format import ChatFormat
@@ -79,6 +80,13 @@ def rows_sha256(*parts: Sequence[Row]) -> str:
         for row in rows:
             total.update(f"{row.prompt_tokens}:{','.join(map(str, row.ids))};".encode())
     return total.hexdigest()
+
+
+def as_dataset(rows: Sequence[Row]) -> Any:
+    """For TRL's trainers: with labels given and no length limit they take the rows as they are."""
+    from datasets import Dataset
+
+    return Dataset.from_dict({"input_ids": [list(r.ids) for r in rows], "labels": [r.labels for r in rows]})
 
 
 def preview(chat_format: ChatFormat, row: Row) -> str:

@@ -25,7 +25,7 @@ from tuning.lora import Lora, computes_in, load_for, on_card, put_on
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.replay import mix
-from tuning.rows import Fitted, Row, fit, render, rows_sha256
+from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
 from tuning.versions import check_start, go_on
@@ -111,8 +111,8 @@ def train(
         return trainer_class(on.device, term)(
             model=go_on(lora, on, start) if start and lora else on.model,
             args=arguments,
-            train_dataset=_dataset(fitted.rows),
-            eval_dataset=_dataset(held) if held else None,
+            train_dataset=as_dataset(fitted.rows),
+            eval_dataset=as_dataset(held) if held else None,
             processing_class=on.tokenizer,
             peft_config=None if start else put_on(lora, on),
             callbacks=[*attempt.callbacks, *guard],
@@ -150,10 +150,3 @@ def _kl_term(weight: float, rows: Sequence[Row], *, replayed_from: int) -> KlTer
 def _bin_tokens(fitted: Fitted, limit: int | None) -> int:
     """How many tokens a packed sequence may have: room for four of the longest rows, inside the limit."""
     return min(limit or 4 * fitted.max_length, 4 * fitted.max_length)
-
-
-def _dataset(rows: Sequence[Row]) -> Any:
-    """With labels given and no length limit, the trainer takes the rows as they are."""
-    from datasets import Dataset
-
-    return Dataset.from_dict({"input_ids": [list(r.ids) for r in rows], "labels": [r.labels for r in rows]})

@@ -90,9 +90,7 @@ def _edited(before: str, after: str) -> Iterator[Bad]:
     """The words of `after` that `before` does not have in their place; a mere deletion marks the word behind it."""
     old = [before[a:b] for a, b in word_spans(before)]
     new = word_spans(after)
-    for tag, _, _, low, high in SequenceMatcher(
-        a=old, b=[after[a:b] for a, b in new], autojunk=False
-    ).get_opcodes():
+    for tag, _, _, low, high in SequenceMatcher(a=old, b=[after[a:b] for a, b in new], autojunk=False).get_opcodes():
         if tag != "equal" and new:
             low = min(low, len(new) - 1)
             yield Bad(new[low][0], new[max(low, high - 1)][1])

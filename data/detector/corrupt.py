@@ -17,7 +17,9 @@ from groundtone.values import find_names, find_values
 
 __all__ = ["Changed", "contradict", "reword"]
 
-_AUXILIARY = re.compile(r"\b(is|are|was|were|can|will|should|must|may|has|have|had|does|did|could|would)\b(?! not|n['’]t)")
+_AUXILIARY = re.compile(
+    r"\b(is|are|was|were|can|will|should|must|may|has|have|had|does|did|could|would)\b(?! not|n['’]t)"
+)
 _DENIED = re.compile(r"\b(is|are|was|were|can|will|should|must|may|has|have|had|does|do|did|could|would) ?not\b")
 _SYNONYMS = dict(
     pair.split(":")
@@ -71,7 +73,13 @@ def reword(sentence: str, rng: random.Random) -> str:
 
 def contradict(sentence: str, others: Sequence[str], rng: random.Random) -> Changed | None:
     """The sentence with a value, a name, a negation or a word turned into its rival; `others` lend values and names."""
-    ways: list[Callable[[str, Sequence[str], random.Random], Changed | None]] = [_value, _value, _name, _denial, _opposite]
+    ways: list[Callable[[str, Sequence[str], random.Random], Changed | None]] = [
+        _value,
+        _value,
+        _name,
+        _denial,
+        _opposite,
+    ]
     rng.shuffle(ways)
     for way in ways:
         changed = way(sentence, others, rng)
@@ -100,7 +108,11 @@ def _value(sentence: str, others: Sequence[str], rng: random.Random) -> Changed 
     if 1500 <= number <= 2050 and number == int(number):
         new = str(int(number) + rng.choice([-20, -10, -7, -3, -2, -1, 1, 2, 4, 8, 10, 15]))
     else:
-        scaled = number * rng.choice([0.1, 0.5, 0.8, 1.2, 1.5, 2, 3, 10]) if number > 12 else number + rng.choice([1, 2, 3, 5])
+        scaled = (
+            number * rng.choice([0.1, 0.5, 0.8, 1.2, 1.5, 2, 3, 10])
+            if number > 12
+            else number + rng.choice([1, 2, 3, 5])
+        )
         new = f"{scaled:,.0f}" if number == int(number) else f"{scaled:.1f}"
     if new == digits.group():
         return None

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from data.detector.answers import Bad, LabelledAnswer
 from data.detector.corrupt import contradict, reword
-from eval.detectors.features import Rarity, read_answer
+from eval.detectors.features import Rarity, read_claim
 from eval.evidence import Evidence
 from eval.splitting import split_claims
 from groundtone.text import Span, sentence_spans
 from groundtone.types import Passage, short_hash
+from groundtone.values import find_names
 
 __all__ = ["documents", "instructed", "made_up", "without_support"]
 
@@ -36,6 +37,14 @@ _ADVICE = (
     "As a result, it continues to play a crucial role today.", "This ensures the best possible outcome for everyone.",
     "It is widely regarded as one of the most influential of its kind.", "Regular maintenance is essential for safety.",
     "Patience and practice are key to success.", "Remember to stay hydrated and take breaks when needed.",
+)  # fmt: skip
+_INTRODUCES = (
+    "Based on the provided passages, here is the answer to your question:", "Here are some key points about {}:",
+    "Here are the steps:", "According to the given text, the answer is as follows:", "There are several points to note:",
+    "Based on the passages, {} can be described as follows:", "The following is what the text says about {}:",
+    "Sure, here is a summary of {}:", "The passages describe {} in some detail.", "To answer your question:",
+    "Based on the information provided, the following can be said:", "Here are some of the main facts:",
+    "The text gives the following information about {}:", "In conclusion, the passages cover {}.",
 )  # fmt: skip
 _CLAUSES = (
     "which is why it remains popular", "making it one of the best in its class", "according to recent studies",
@@ -55,7 +64,10 @@ def documents(folder: Path) -> Iterator[Document]:
     for path in sorted((folder / "docs/handbook_18f").rglob("*.md")):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", path.read_text(encoding="utf-8", errors="replace"))
         parts = [part.strip() for part in text.split("\n\n")]
-        yield f"handbook_18f/{path.stem}", [p for p in parts if not p.startswith(("#", "-", "*", "|", "<", "```", "---"))]
+        yield (
+            f"handbook_18f/{path.stem}",
+            [p for p in parts if not p.startswith(("#", "-", "*", "|", "<", "```", "---"))],
+        )
     with gzip.open(folder / "train/medquad/medquad_answered.jsonl.gz", "rt", encoding="utf-8") as file:
         for number, line in enumerate(file):
             if number % 12 == 0:
@@ -89,12 +101,18 @@ def _answer(
 ) -> LabelledAnswer:
     count = min(len(true), rng.choice([1, 2, 3, 4, 5, 6, 8]))
     first = rng.randrange(len(true) - count + 1)
-    picked = list(true[first : first + count]) if rng.random() < 0.6 else sorted(rng.sample(list(true), count), key=true.index)
+    picked = (
+        list(true[first : first + count])
+        if rng.random() < 0.6
+        else sorted(rng.sample(list(true), count), key=true.index)
+    )
     wrong = set(rng.sample(range(count), min(count, rng.choice([1, 1, 2])))) if rng.random() < 0.55 else set()
     text, spans = "", []
+    if rng.random() < 0.4:
+        text = rng.choice(_INTRODUCES).format(rng.choice(find_names(" ".join(true)) or ["this"]))
     for n, sentence in enumerate(picked):
         said, bad = _said(sentence, n in wrong, true, false, rng)
-        gap = "" if not text else rng.choice([" ", " ", " ", "\n\n"])
+        gap = "" if not text else rng.choice([" ", " ", " ", "\n\n", f"\n\n{n + 1}. "])
         start = len(text) + len(gap)
         text += gap + said
         spans += [Bad(start + b.start, start + b.end, b.kind) for b in bad]
@@ -149,16 +167,26 @@ def without_support(row: LabelledAnswer, rarity: Rarity, rng: random.Random) -> 
     evidence, spans = Evidence(passages), split_claims(row.answer)
     if len(evidence.sentences) < 6 or not spans:
         return None
-    read = read_answer([row.answer[a:b] for a, b in spans], evidence, rarity)
+    read = [read_claim(row.answer[a:b], evidence, rarity) for a, b in spans]
     target = rng.randrange(len(spans))
     gone = set(read[target].union)
-    near = {i for i, s in enumerate(evidence.sentences) if len(s.words & evidence.sentences[read[target].union[0]].words) >= 0.5 * len(s.words)} if gone else set()
+    near = (
+        {
+            i
+            for i, s in enumerate(evidence.sentences)
+            if len(s.words & evidence.sentences[read[target].union[0]].words) >= 0.5 * len(s.words)
+        }
+        if gone
+        else set()
+    )
     gone |= near
     if not gone or len(gone) > len(evidence.sentences) // 2:
         return None
     left = [s for i, s in enumerate(evidence.sentences) if i not in gone]
     shown = tuple(
-        " ".join(s.text for s in left if s.passage_id == p.id) for p in passages if any(s.passage_id == p.id for s in left)
+        " ".join(s.text for s in left if s.passage_id == p.id)
+        for p in passages
+        if any(s.passage_id == p.id for s in left)
     )
     unknown: list[Span] = [
         span for n, span in enumerate(spans) if n != target and (row.hallucinated or set(read[n].union[:2]) & gone)

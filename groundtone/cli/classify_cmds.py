@@ -44,7 +44,7 @@ def classify(
     where, settings = open_project(project, overrides)
     folder = Path(run) if Path(run).is_dir() else where.run_path(run)
     texts = _texts(given, pair)
-    found = load_classifier(folder, device=settings.model.device).predict(texts)
+    found: Sequence[Judgement | Tagging] = load_classifier(folder, device=settings.model.device).predict(texts)
     rows = [{"text": _text(text), **asdict(item)} for text, item in zip(texts, found, strict=True)]
     if as_json:
         print_json(rows)

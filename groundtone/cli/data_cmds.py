@@ -102,6 +102,39 @@ def report_data(
     raise typer.Exit(1 if report.refused else 0)
 
 
+@app.command("raft")
+def raft_data(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file of pairs; never the old one.")],
+    share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the rows to rebuild. Default: tuning.raft.share, or all if it is 0."),
+    ] = None,
+    data: DataOption = None,
+    project: ProjectOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the pairs over passages that your own search finds, as `tuning.raft` makes them, for a look."""
+    from groundtone.files import write_atomic
+    from groundtone.joins.raft import like_runtime, notes_of
+    from groundtone.joins.voice_data import read_voice
+    from tuning.fact_rows import to_json_lines
+    from tuning.tables import locate
+
+    where, settings = open_project(project, overrides)
+    path = data or locate(settings.tuning.data, root=settings.root)
+    if isinstance(path, Path) and out.resolve() == path.resolve():
+        raise DataError(f"--out is {out}, the file that is read: name another one, so that the original stays")
+    wanted = (settings.tuning.raft.share or 1.0) if share is None else share
+    made = like_runtime(where, settings, read_voice(settings, data=data).pairs, share=wanted)
+    write_atomic(out, to_json_lines(made.pairs))
+    if as_json:
+        print_json({"out": str(out), "rows": len(made.pairs), **notes_of(made)})
+        return
+    print(f"{out}: {made.summary()}")
+    next_step("groundtone tune --set tuning.raft.share=0.5", "tune on such rows", project=project)
+
+
 @app.command("mask")
 def mask_data(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file of pairs; never the old one.")],

@@ -40,6 +40,8 @@ def _flat(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
     """Every command with its whole name; those of a group one by one ("data check")."""
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
+            if command.invoke_without_command:  # such as "serve", a command with commands of its own
+                yield f"{before}{name}", command
             yield from _flat(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command

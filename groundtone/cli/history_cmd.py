@@ -1,4 +1,4 @@
-"""`groundtone adapters history`: the versions behind an adapter, and what changed in every suite from one to the next."""
+"""`groundtone adapters history`: the versions behind an adapter, and what changed in every suite with each."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def show_history(where: Project, run: str, *, as_json: bool, folder: Path | None
     for number, version in enumerate(versions, 1):
         if version.changes:
             print(f"\nversion {number}, {version.run}, by {version.evaluation}")
-            rows = [
-                [c.suite, in_words(c.before) if c.before else "-", in_words(c.after)]
-                + [in_words(c.difference, signed=True) if c.difference else "-", c.verdict]
-                for c in version.changes
-            ]
+            rows = []
+            for c in version.changes:
+                before = in_words(c.before) if c.before else "-"
+                paired = in_words(c.difference, signed=True) if c.difference else "-"
+                rows.append([c.suite, before, in_words(c.after), paired, c.verdict])
             print_table(["suite", "before", "now", "on the same items", ""], rows)
     next_step(f"groundtone tune --from {run}", "go on from it when new rows arrive", project=folder)

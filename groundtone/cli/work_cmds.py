@@ -147,10 +147,13 @@ def tune(
     from groundtone import pipeline
     from tuning.processes import leads
 
-    where, settings = open_project(project, [*(overrides or ()), *([f"tuning.continue_from={start}"] if start else [])])
+    changed = [*(overrides or ()), *([f"tuning.continue_from={start}"] if start else [])]
+    where, settings = open_project(project, changed)
     if curve is not None:
         measure_curve(where, settings, curve, seeds=seeds, as_json=as_json, folder=project)
         return
+    for line in pipeline.preset_of(settings) if leads() else ():
+        note(line)
     if dry_run:
         needed = pipeline.dry_run(settings)
         if as_json:
@@ -164,7 +167,7 @@ def tune(
     processes = launch or settings.tuning.processes
     if processes > 1 and not several.launched():
         again = ["tune", "--project", str(where.root), *(["--resume", resume] if resume else [])]
-        again += [part for given in overrides or () for part in ("--set", given)] + (["--json"] if as_json else [])
+        again += [part for given in changed for part in ("--set", given)] + (["--json"] if as_json else [])
         raise typer.Exit(several.launch(settings, again, processes=processes))
     with progress_bars() as progress:
         run = pipeline.tune(where, settings, resume=resume, progress=progress, say=note)

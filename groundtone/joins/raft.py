@@ -8,7 +8,7 @@ index would give the passage that words fit best. Then the configured reader rea
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from groundtone.answer_spans import READ_DEPTH, PassageReader, mark, ordered, value
@@ -16,6 +16,7 @@ from groundtone.errors import ProjectError
 from groundtone.grounding import CHARS_PER_TOKEN, select
 from groundtone.joins.arms import reader_of, style_of
 from groundtone.joins.facts import house_phrases, indexed, row_groups
+from groundtone.joins.indexing import silent
 from groundtone.models.encoders import Encoder, load_encoder
 from groundtone.project import Project
 from groundtone.prompts import render_snippets
@@ -29,31 +30,40 @@ from tuning.raft import Candidate, RaftRows, make_rows
 
 __all__ = ["like_runtime", "notes_of", "shown_text"]
 
+Progress = Callable[[str, int, int], None]
 _DEPTH = 5  # hits beyond what is shown, so that enough are left when those that answer are taken out
 _HEADING = re.compile(r"([^:.!?\n]{1,120}): (?=\S)")
 _OWN = "row"  # doc_id of a row's own passage; documents have hexadecimal ids
 
 
-def like_runtime(project: Project, settings: Settings, pairs: Sequence[VoicePair]) -> RaftRows:
-    """The rows with `tuning.raft` of them rebuilt; all as they were where its share is 0.
+def like_runtime(
+    project: Project,
+    settings: Settings,
+    pairs: Sequence[VoicePair],
+    *,
+    share: float | None = None,
+    progress: Progress = silent,
+) -> RaftRows:
+    """The rows with `share` of them (default: tuning.raft.share) rebuilt; all as they were where that is 0.
 
     Every row is searched as a caller who is in the groups that the row has inherited already, so that a public row
     quotes public documents only. Raises ProjectError where there is no index.
     """
     given, asked = settings.tuning.raft, settings.assistant
-    if not given.share:
+    share = given.share if share is None else share
+    if not share:
         return RaftRows(tuple(pairs), ())
     with indexed(project, settings) as index:
         if index is None:
             raise ProjectError(
-                f"tuning.raft.share is {given.share:g}, but there is no index to take passages from: run `groundtone "
-                "index` first, or set tuning.raft.share to 0"
+                f"{share:g} of the rows are to be rebuilt, but there is no index to take passages from: run "
+                "`groundtone index` first, or set tuning.raft.share to 0"
             )
-        show = _Search(settings, index)
+        show = _Search(settings, index, progress)
         return make_rows(
             pairs,
             lambda rows: show.many(rows, row_groups(rows, index)),
-            share=given.share,
+            share=share,
             no_gold=given.no_gold,
             shown=asked.k,
             budget_chars=asked.context_tokens * CHARS_PER_TOKEN,
@@ -94,8 +104,9 @@ def _refusals(settings: Settings, pairs: Sequence[VoicePair]) -> list[str]:
 class _Search:
     """The assistant's way from a prompt to passages, with a row's own passages among them."""
 
-    def __init__(self, settings: Settings, index: SearchableIndex) -> None:
+    def __init__(self, settings: Settings, index: SearchableIndex, progress: Progress) -> None:
         self._index = index
+        self._progress = progress
         self._encoder: Encoder = load_encoder(settings.retrieval.encoder, runtime=settings.retrieval.runtime)
         self._reader: PassageReader | None = reader_of(settings)
         self._min_answer = settings.assistant.min_answer
@@ -104,7 +115,11 @@ class _Search:
 
     def many(self, pairs: Sequence[VoicePair], groups: Sequence[tuple[str, ...]]) -> list[list[Candidate]]:
         """For each row its candidates, best first."""
-        return [self._one(pair, allowed) for pair, allowed in zip(pairs, groups, strict=True)]
+        found = []
+        for pair, allowed in zip(pairs, groups, strict=True):
+            self._progress("rows like the runtime", len(found), len(pairs))
+            found.append(self._one(pair, allowed))
+        return found
 
     def _one(self, pair: VoicePair, groups: tuple[str, ...]) -> list[Candidate]:
         phrased = phrasings(pair.prompt, pair.history)

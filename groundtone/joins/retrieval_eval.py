@@ -17,8 +17,9 @@ from typing import Any
 from eval.estimates import in_words
 from groundtone.errors import DataError, IntegrityError, MissingExtraError
 from groundtone.files import now_iso, sha256_text, write_atomic
+from groundtone.searching import find, phrasings
 from groundtone.stats import mean_interval, paired_difference
-from groundtone.types import Estimate, Hit
+from groundtone.types import Estimate, Hit, Turn
 from retrieval.interface import SearchableIndex
 
 __all__ = [
@@ -41,11 +42,15 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A question and what answers it: (source, verbatim quote); an empty quote stands for the whole source."""
+    """A question and what answers it: (source, verbatim quote); an empty quote stands for the whole source.
+
+    A follow-up has the `history` before it and is searched for as the assistant does.
+    """
 
     id: str
     question: str
     gold: tuple[tuple[str, str], ...]
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,9 @@ def _sought_in(file: Path) -> Iterator[Sought]:
             row = json.loads(line)
             gold = [(str(source), str(quote)) for source, quote in row.get("quotes") or ()]
             gold += [(str(source), "") for source in row.get("sources") or ()]
+            history = tuple(Turn(role, str(text)) for role, text in row.get("history") or ())
             if gold:
-                yield Sought(str(row.get("id", f"{file.stem}:{number}")), str(row["question"]), tuple(gold))
+                yield Sought(str(row.get("id", f"{file.stem}:{number}")), str(row["question"]), tuple(gold), history)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f'{file}:{number}: is no question ({error!r}); write {{"id", "question", "quotes": [[source, quote]]}}'
@@ -109,7 +115,8 @@ def evaluate_index(index: SearchableIndex, sought: Sequence[Sought]) -> Retrieva
     Raises MissingExtraError without ir-measures.
     """
     units = {item.id: units_of(index, item) for item in sought}
-    hits = dict(zip((i.id for i in sought), index.search_many([i.question for i in sought], k=_DEPTH), strict=True))
+    found_by = find(index, [phrasings(item.question, item.history) for item in sought], k=_DEPTH)
+    hits = dict(zip((item.id for item in sought), found_by, strict=True))
     stages = list(dict.fromkeys(stage for found in hits.values() for hit in found for stage in hit.ranks))
     runs = {FINAL: {i: [hit.passage.id for hit in found] for i, found in hits.items()}}
     runs |= {stage: {i: _by_rank(found, stage) for i, found in hits.items()} for stage in stages}

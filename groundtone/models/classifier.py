@@ -15,6 +15,7 @@ from groundtone.errors import DataError, IntegrityError, ModelError
 from groundtone.models.adapter import AdapterCard, read_card
 from groundtone.models.classifier_base import EncoderBase, Task, load_encoder_base, pad
 from groundtone.models.classifier_format import ENCODER_FORMAT_VERSION, Pair, TextFormat, Window
+from groundtone.models.classifier_spans import FoundSpan, Tagging, joined_tokens, spans_of, tag_names
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import weights_sha256
 
@@ -47,25 +48,6 @@ class Judgement:
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundSpan:
-    """`text` stands at [start:end) of what was read; `probability` is the mean over its tokens."""
-
-    start: int
-    end: int
-    label: str
-    text: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tagging:
-    """The spans of a text in reading order; `score` is the highest probability that any of its tokens has a label."""
-
-    spans: tuple[FoundSpan, ...]
-    score: float
 
 
 Given = str | tuple[str, str]
@@ -134,7 +116,7 @@ class TokenClassifier:
         windows = self._encoder.text_format.windows(given)
         logits = iter(self._encoder.logits([window for own in windows for window in own]))
         return [
-            _spans(words, *_joined(own, [_softmax(next(logits)) for _ in own]), self.labels, least=least)
+            spans_of(words, *joined_tokens(own, [_softmax(next(logits)) for _ in own]), self.labels, least=least)
             for own, (_, words) in zip(windows, given, strict=True)
         ]
 
@@ -144,11 +126,6 @@ def load_classifier(folder: Path, *, base: str | None = None, device: str = "aut
     card = _card(_adapter_folder(folder))
     kind = TokenClassifier if card.config.get("method") == "tokens" else TextClassifier
     return kind.load(folder, base=base, device=device)
-
-
-def tag_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """The tags that a token may have: O, then beginning and inside of each label."""
-    return ("O", *(f"{kind}-{label}" for label in labels for kind in "BI"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,51 +256,3 @@ def _softmax(logits: Floats) -> Floats:
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True)) if logits.size else logits
     shares: Floats = raised / raised.sum(axis=-1, keepdims=True)
     return shares
-
-
-def _joined(windows: Sequence[Window], probabilities: Sequence[Floats]) -> tuple[list[tuple[int, int]], list[Floats]]:
-    """Every token of the text once, with the probabilities of the window in which it stands farthest from an edge."""
-    best: dict[int, tuple[int, tuple[int, int], Floats]] = {}
-    for window, rows in zip(windows, probabilities, strict=True):
-        own = [at for at, span in enumerate(window.offsets) if span]
-        for number, at in enumerate(own):
-            inside = min(number, len(own) - 1 - number)
-            span = window.offsets[at]
-            known = best.get(window.first + number)
-            if span is not None and (known is None or inside > known[0]):
-                best[window.first + number] = (inside, span, rows[at])
-    found = [best[number] for number in sorted(best) if best[number][1][0] < best[number][1][1]]
-    return [span for _, span, _ in found], [row for _, _, row in found]
-
-
-def _spans(
-    text: str,
-    offsets: Sequence[tuple[int, int]],
-    rows: Sequence[Floats],
-    labels: Sequence[str],
-    *,
-    least: float | None,
-) -> Tagging:
-    """Neighbouring tokens of one label are one span, unless a token rather begins another one than goes on."""
-    spans: list[tuple[int, int, int, list[float]]] = []  # start, end, label, probabilities
-    before, score = -1, 0.0
-    for (start, end), row in zip(offsets, rows, strict=True):
-        begins, inside = row[1::2], row[2::2]
-        either = begins + inside
-        best = int(either.argmax())
-        score = max(score, float(1 - row[0]))
-        bound = float(row[0]) if least is None else least
-        if either[best] < bound or (least is None and either[best] == bound):
-            before = -1
-            continue
-        if best == before and inside[best] >= begins[best]:
-            first, _, _, known = spans[-1]
-            spans[-1] = (first, end, best, [*known, float(either[best])])
-        else:
-            spans.append((start, end, best, [float(either[best])]))
-        before = best
-    found = tuple(
-        FoundSpan(start, end, labels[label], text[start:end], sum(known) / len(known))
-        for start, end, label, known in spans
-    )
-    return Tagging(found, score)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from groundtone.server.documents import ERRORS, STREAM, CallerOf
 from groundtone.server.errors import ApiError
-from groundtone.server.evidence import annotations, grounding
+from groundtone.server.evidence import grounding, url_citations
 from groundtone.server.replies import Reply, conversation, error_event, usage_of, wanted_of
 from groundtone.server.shapes import Asked, ChatRequest, CompletionRequest
 from groundtone.server.state import Caller, State, of, texts
@@ -79,7 +79,7 @@ class _Chat:
             "role": "assistant",
             "content": answer.text,
             "refusal": None,
-            "annotations": annotations(answer),
+            "annotations": url_citations(answer),
         }
         return {"index": index, "message": message, "logprobs": None, "finish_reason": self._reply.finish}
 
@@ -90,7 +90,7 @@ class _Chat:
         return self._delta(index, {"content": text})
 
     def cited(self, index: int, answer: Answer) -> dict[str, Any] | None:
-        found = annotations(answer)
+        found = url_citations(answer)
         return self._delta(index, {"annotations": found}) if found else None
 
     def last(self, index: int) -> dict[str, Any]:
@@ -155,7 +155,7 @@ async def _streamed(
     """The stream, once its first part is there: what fails before that is an error with a status."""
     parts = replies[0].parts()
     try:
-        first = await unless_gone(anext(parts), request.receive)  # type: ignore[arg-type]
+        first = await unless_gone(_next(parts), request.receive)
     except ClientGoneError:
         return Response(status_code=499)
     usage = bool(asked.stream_options and asked.stream_options.include_usage)
@@ -196,6 +196,10 @@ async def _events(
     finally:
         for reply in replies:
             reply.stop()
+
+
+async def _next(parts: AsyncIterator[str | Answer]) -> str | Answer:
+    return await anext(parts)
 
 
 async def _chained(first: str | Answer, rest: AsyncIterator[str | Answer]) -> AsyncIterator[str | Answer]:

@@ -14,9 +14,9 @@ class ServerConfig(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on; beyond this machine only with keys.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    auth: Literal["auto", "on", "off"] = Field(
+    auth: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="Whether a key is asked for: `auto` does once `groundtone serve keys add` has made one; `off` "
+        description="Whether a key is asked for: `auto` does once `groundtone serve keys add` has made one; `never` "
         "accepts anything as a key.",
     )
     groups: list[str] = Field([], description="Groups of callers without a key, while none is asked for.")

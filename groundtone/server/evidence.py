@@ -8,7 +8,7 @@ from typing import Any
 from groundtone.types import Answer, Citation, Hit
 
 
-def annotations(answer: Answer) -> list[dict[str, Any]]:
+def url_citations(answer: Answer) -> list[dict[str, Any]]:
     """One `url_citation` per marker of the answer; the address is the document's source in the project."""
     hits = {hit.passage.id: hit for hit in answer.hits}
     found = []

@@ -15,18 +15,15 @@ class Metrics:
     def __init__(self, *, inside: Callable[[], float], rows: Callable[[], float]) -> None:
         """`inside` tells how many requests are in work or wait, `rows` how many replies are being written."""
         self._registry = CollectorRegistry()
-        known = {"registry": self._registry}
-        self.requests = Counter("groundtone_requests", "Requests answered.", ("endpoint", "status"), **known)
-        self.replies = Counter("groundtone_replies", "Replies by model and how they ended.", ("model", "end"), **known)
-        self.tokens = Counter("groundtone_tokens", "Tokens read and written.", ("model", "kind"), **known)
-        self.first_s = Histogram(
-            "groundtone_first_token_seconds", "Until a reply's first piece.", buckets=_SECONDS, **known
-        )
-        self.whole_s = Histogram("groundtone_reply_seconds", "Until a reply was whole.", buckets=_SECONDS, **known)
-        inside_ = Gauge("groundtone_requests_inside", "Requests in work or waiting.", **known)
-        inside_.set_function(inside)
-        rows_ = Gauge("groundtone_batch_rows", "Replies that are being written together.", **known)
-        rows_.set_function(rows)
+        own = self._registry
+        self.requests = Counter("groundtone_requests", "Requests answered.", ("endpoint", "status"), registry=own)
+        self.replies = Counter("groundtone_replies", "Replies and how they ended.", ("model", "end"), registry=own)
+        self.tokens = Counter("groundtone_tokens", "Tokens read and written.", ("model", "kind"), registry=own)
+        first, whole = "Until a reply's first piece.", "Until a reply was whole."
+        self.first_s = Histogram("groundtone_first_token_seconds", first, buckets=_SECONDS, registry=own)
+        self.whole_s = Histogram("groundtone_reply_seconds", whole, buckets=_SECONDS, registry=own)
+        Gauge("groundtone_requests_inside", "Requests in work or waiting.", registry=own).set_function(inside)
+        Gauge("groundtone_batch_rows", "Replies that are being written together.", registry=own).set_function(rows)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

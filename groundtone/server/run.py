@@ -51,9 +51,11 @@ def check_open(project: Project, settings: Settings) -> None:
     """Raises UserError where anybody on the network could ask without a key, or no key would be valid."""
     given = settings.server
     valid = [key for key in KeyFile(project.keys_path).listed() if not key.revoked]
-    if given.auth == "on" and not valid:
-        raise UserError("server.auth is on, but there is no valid key: make one with `groundtone serve keys add NAME`")
-    asks = given.auth == "on" or (given.auth == "auto" and project.keys_path.exists())
+    if given.auth == "always" and not valid:
+        raise UserError(
+            "server.auth is always, but there is no valid key: make one with `groundtone serve keys add NAME`"
+        )
+    asks = given.auth == "always" or (given.auth == "auto" and project.keys_path.exists())
     try:
         local = given.host == "localhost" or ipaddress.ip_address(given.host).is_loopback
     except ValueError:

@@ -85,7 +85,7 @@ class State:
     def asks_for_keys(self) -> bool:
         """Whether a caller needs a key."""
         given = self.settings.server.auth
-        return given == "on" or (given == "auto" and self.keys.path.exists())
+        return given == "always" or (given == "auto" and self.keys.path.exists())
 
     async def caller(self, request: Request) -> Caller:
         """Who sends this request. Raises 401 without a valid key where one is asked for, 429 above the rate."""

@@ -124,3 +124,16 @@ def test_the_changed_sentence_is_the_only_place_that_would_have_to_change(rows: 
         subject = " ".join(quote.split()[:4])
         others = [rest[a:b] for a, b in sentence_spans(rest) if subject in rest[a:b]]
         assert not any(contains_value(other, spelling) for other in others for spelling in row["values"][0]), row["id"]
+
+
+def test_follow_ups_come_after_a_turn_and_rest_on_the_documents(texts: dict[str, str]) -> None:
+    lines = (DATA / "questions" / "follow_up.jsonl").read_text(encoding="utf-8").splitlines()
+    follow_ups = [json.loads(line) for line in lines]
+    assert [row["id"] for row in follow_ups] == [f"f{i:03}" for i in range(1, 33)]
+    for row in follow_ups:
+        assert [role for role, _ in row["history"]] == ["user", "assistant"]
+        (source, quote), said = row["quotes"][0], row["history"][1][1]
+        assert fold(quote) in fold(texts[source])
+        for group in row["values"]:
+            assert any(contains_value(quote, spelling) for spelling in group), row["id"]
+            assert not any(contains_value(said, spelling) for spelling in group), f"{row['id']}: said before"

@@ -47,6 +47,7 @@ NONE = Estimate(None, None, None, 0)
         (summary(**FINE | {"follows_change": LOSS}), "HOLD"),
         (summary(**FINE | {"follows_change": Estimate(0.0, -0.25, 0.25, 9)}), "CANNOT TELL"),
         (summary(leak=leaked(GAIN), **FINE), "HOLD"),
+        (summary(leak=leaked(Estimate(0.02, 0.01, 0.03, 999)), **FINE), "HOLD"),  # seen, if smaller than the margin
         (summary(leak=leaked(LOSS), **FINE), "PASS"),  # it recites less than the base
         (summary(leak=leaked(NOISE), **FINE), "CANNOT TELL"),
         (summary(leak=leaked(new=1), **FINE), "HOLD"),  # one canary outweighs a mean near zero

@@ -8,10 +8,12 @@ import pytest
 from safetensors.torch import load_file
 
 from groundtone.errors import ModelError, UserError
+from groundtone.models.chat_format import ChatFormat
 from tests.tuning.flat import train
 from tuning.estimate import estimate
 from tuning.labelled_loss import trainer_class
 from tuning.lora import Lora
+from tuning.rows import render
 from tuning.sft import newest_checkpoint
 
 ONE = {"epochs": 1, "heldout": ()}
@@ -22,8 +24,8 @@ def test_a_batch_that_does_not_fit_is_halved_to_the_same_weights(pairs, settings
     whole = train(pairs, out_dir=tmp_path / "whole", **given)
     sizes = []
 
-    def tight(device):
-        class Tight(trainer_class(device)):
+    def tight(device, kl):
+        class Tight(trainer_class(device, kl)):
             def training_step(self, model, inputs, *rest, **more):
                 sizes.append(len(inputs["input_ids"]))
                 if sizes[-1] > 2:
@@ -65,7 +67,13 @@ def test_the_rows_of_a_broken_step_are_named(pairs, settings, tmp_path):
 
 
 def test_an_estimate_counts_what_training_would_train(pairs, settings):
-    told = estimate(pairs, base=settings["base"], lora=Lora(targets="all-linear"), epochs=3, batch_size=4)
+    told = estimate(
+        lambda on: render(ChatFormat(on.tokenizer), pairs),
+        base=settings["base"],
+        lora=Lora(targets="all-linear"),
+        epochs=3,
+        batch_size=4,
+    )
     assert told.steps == 6
     assert 0 < told.trained < told.parameters
     assert told.weights_bytes == 4 * told.parameters

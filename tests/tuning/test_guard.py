@@ -87,7 +87,9 @@ def test_a_resumed_run_looks_again_where_it_left_off(trained, pairs, settings, t
     assert all((ours[key] - theirs[key]).abs().max() <= 1e-6 for key in theirs)
 
 
-@pytest.mark.parametrize(("text", "apart"), [("50 steps", 50), ("0.25 epochs", 5), ("1 epoch", 20), ("0.001 epochs", 1)])
+@pytest.mark.parametrize(
+    ("text", "apart"), [("50 steps", 50), ("0.25 epochs", 5), ("1 epoch", 20), ("0.001 epochs", 1)]
+)
 def test_how_often_is_said_in_steps_or_in_epochs(text, apart):
     assert Watch.every(text, seeing()).apart(steps=60, epochs=3) == apart
 

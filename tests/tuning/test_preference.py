@@ -180,3 +180,10 @@ def test_a_reference_that_is_no_longer_the_base_is_refused(base, tmp_path):
     pissa = Lora(targets="all-linear", variant="pissa")
     with pytest.raises(ModelError, match="PiSSA"):
         train_on_choices(PREFERENCES, method="dpo", base=base, out_dir=tmp_path / "run", lora=pissa)
+
+
+def test_rows_of_two_replies_have_no_one_length_to_be_grouped_by(base, tmp_path):
+    with pytest.raises(DataError, match=r"tuning\.length_grouped .* method dpo"):
+        train_on_choices(
+            PREFERENCES, method="dpo", base=base, out_dir=tmp_path / "run", recipe=Recipe(length_grouped=True)
+        )

@@ -152,7 +152,7 @@ def _taught(
         rows = tuple(read(given.data))
         inputs = {given.data: content_sha256(locate(given.data, root=work.settings.root))}
     if isinstance(given.heldout, str):
-        return _Taught(rows, tuple(read(given.heldout)), inputs)
+        return _Taught(rows, _apart(work, rows, tuple(read(given.heldout)), pair_of), inputs)
     if given.heldout is None:
         return _Taught(rows, (), inputs)
     numbers = [str(number) for number in range(len(rows))]
@@ -160,6 +160,21 @@ def _taught(
     work.say(f"{len(sides.heldout)} of {len(rows)} rows are held out; no prompt of theirs is trained on")
     train, held = (tuple(rows[int(n)] for n in side) for side in (sides.train_where, sides.heldout_where))
     return _Taught(train, held, inputs)
+
+
+def _apart(work: Work, rows: Sequence[T], held: Sequence[T], pair_of: Callable[[T], VoicePair]) -> tuple[T, ...]:
+    """The held-out rows whose prompt is not trained on; DataError where there are others, by `in_heldout`'s level."""
+    given = work.settings.tuning
+    trained = {(pair.prompt.strip(), pair.context) for pair in map(pair_of, rows)}
+    inside = [(pair.prompt.strip(), pair.context) in trained for pair in map(pair_of, held)]
+    if not any(inside):
+        return tuple(held)
+    first = inside.index(True)
+    found = f"{sum(inside)} of {len(held)} held-out rows ask what the training rows ask, the first is row {first}"
+    if levels_of(given.data_checks, given.check_levels)["in_heldout"] == "refuse":
+        raise DataError(f"{found}: take them out of one of the two, or set tuning.heldout to a share such as 0.2")
+    work.say(f"{found}; they are left out")
+    return tuple(row for row, also in zip(held, inside, strict=True) if not also)
 
 
 def _votes(work: Work) -> list[Preference]:

@@ -13,13 +13,17 @@ from groundtone.joins.facts import prepare
 from groundtone.joins.methods.work import Start, Work
 from groundtone.joins.raft import like_runtime
 from groundtone.joins.voice_data import read_voice, report_on
+from groundtone.models.chat_format import ChatFormat
 from groundtone.project import Run
+from groundtone.settings import Settings
 from groundtone.types import VoicePair
 from tuning.engine import Finished
+from tuning.estimate import RowsOf
 from tuning.guard import Watch
 from tuning.processes import leads
 from tuning.recipe import Recipe
 from tuning.replay import REPLAYED, from_base, rows_wanted
+from tuning.rows import render
 
 
 def tune_voice(work: Work) -> Run:
@@ -27,7 +31,7 @@ def tune_voice(work: Work) -> Run:
     settings = work.settings
     start = work.continues
     data = read_voice(settings)
-    made = like_runtime(work.project, settings, data.pairs)
+    made = like_runtime(work.project, settings, data.pairs, progress=work.progress)
     data = replace(data, pairs=made.pairs)
     watch = guard.watch_of(settings)
     rows = prepare(work.project, settings, data.pairs)
@@ -110,3 +114,9 @@ def _replay(work: Work, run: Run, general: Sequence[VoicePair], *, rows: int) ->
     )
     run.note(replay={"from": "base", "rows": len(said), "sha256": sha256_file(run.path / REPLAYED)})
     return said
+
+
+def voice_rows(settings: Settings) -> RowsOf:
+    """The rows that would be trained on, for a base that is not loaded yet."""
+    pairs = read_voice(settings).pairs
+    return lambda base: render(ChatFormat(base.tokenizer), pairs)

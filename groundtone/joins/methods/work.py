@@ -98,6 +98,8 @@ class Work:
             accumulate=given.accumulate,
             gradient_checkpointing=given.gradient_checkpointing,
             keep_checkpoints=given.keep_checkpoints,
+            length_grouped=given.length_grouped,
+            tensorboard=given.tensorboard,
             seed=given.seed,
         )
 
@@ -110,6 +112,8 @@ class Work:
         if not leads():
             return self.project.run(from_leader(None), writes=False)
         run = self._start(inputs)
+        if self.settings.tuning.preset is not None:
+            run.note(preset=self.settings.tuning.preset)
         from_leader(run.id)
         return run
 

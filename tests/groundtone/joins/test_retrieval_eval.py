@@ -19,7 +19,7 @@ from groundtone.joins.retrieval_eval import (
     read_sought,
     write_record,
 )
-from groundtone.types import Answer, Gold, Question
+from groundtone.types import Answer, Gold, Question, Turn
 from retrieval.index import Index
 from tests.retrieval.hashing_encoder import HashingEncoder
 
@@ -51,6 +51,22 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 @pytest.fixture(scope="module")
 def made(index: Index) -> RetrievalEval:
     return evaluate_index(index, _SOUGHT)
+
+
+def test_a_follow_up_is_searched_with_its_history(index: Index, tmp_path: Path) -> None:
+    gold = [["bees.md", "The queen lays every egg."]]
+    row = {"id": "f", "question": "And how many?", "quotes": gold}
+    history = [["user", "Who lays every egg?"], ["assistant", "The queen."]]
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "id": "g", "history": history}), encoding="utf-8")
+    sought = read_sought(path)
+    assert [item.history for item in sought] == [
+        (),
+        (Turn("user", "Who lays every egg?"), Turn("assistant", "The queen.")),
+    ]
+    found = evaluate_index(index, sought).values[FINAL]["RR@10"]
+    assert found["g"] == 1.0
+    assert (found["f"] or 0.0) < 1.0
 
 
 def test_the_library_agrees_with_the_metrics_of_answers(index: Index, made: RetrievalEval) -> None:

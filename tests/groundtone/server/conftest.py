@@ -121,6 +121,14 @@ def tiny(tiny_project: Project) -> Iterator[Served]:
         yield served
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Waits for a state that another thread brings about."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
 def add_run(project: Project, *, seed: int) -> str:
     """A tuning run that is done, with a random adapter for the project's model."""
     import torch

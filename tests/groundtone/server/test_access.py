@@ -126,14 +126,14 @@ def test_an_adapter_tuned_on_closed_documents_speaks_only_to_their_readers(
 def test_listening_beyond_this_machine_needs_a_key(project: Project) -> None:
     for settings, wanted in (
         (load_settings(project.root, ["server.host=0.0.0.0"]), "no key is asked for"),
-        (load_settings(project.root, ["server.auth=on"]), "no valid key"),
+        (load_settings(project.root, ["server.auth=always"]), "no valid key"),
     ):
         with pytest.raises(UserError, match=wanted):
             check_open(project, settings)
     KeyFile(project.keys_path).add("ada")
     check_open(project, load_settings(project.root, ["server.host=0.0.0.0"]))
     with pytest.raises(UserError, match="no key is asked for"):
-        check_open(project, load_settings(project.root, ["server.host=0.0.0.0", "server.auth=off"]))
+        check_open(project, load_settings(project.root, ["server.host=0.0.0.0", "server.auth=never"]))
 
 
 def test_a_caller_above_the_rate_waits_as_long_as_it_is_told() -> None:

@@ -6,8 +6,7 @@ import json
 import shutil
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -19,22 +18,15 @@ from groundtone.feedback import Feedback
 from groundtone.models.generate import LocalModel
 from groundtone.project import Project
 from groundtone.prompts import closed_book
+from groundtone.server import completions
 from groundtone.settings import load_settings
-from tests.groundtone.server.conftest import REPLY, Served, Start, add_run, make_project
+from tests.groundtone.server.conftest import REPLY, Served, Start, add_run, make_project, until
 
 QUESTION = "How long are parcels kept?"
 
 
 def content(reply: dict) -> str:  # type: ignore[type-arg]
     return str(reply["choices"][0]["message"]["content"])
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Waits for a state that another thread brings about."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -162,27 +154,47 @@ def test_a_client_that_leaves_stops_its_reply(tiny: Served, stream: bool) -> Non
     assert content(tiny.ask(model="base", max_tokens=2))
 
 
-def test_a_reply_that_takes_too_long_is_ended(local_project: Project, start: Start) -> None:
-    served = start(local_project, "server.timeout_s=0.2")
-    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512}
-    refused = httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=30)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_reply_that_takes_too_long_is_ended(local_project: Project, start: Start, stream: bool) -> None:
+    served = start(local_project, "server.timeout_s=0.3")
+    engine = served.state.arms.engine
+    assert engine is not None
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "stream": stream}
+    with engine.local.active():  # nothing is written meanwhile
+        refused = httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=30)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "timeout")
-    streamed = httpx.post(f"{served.url}/v1/chat/completions", json=body | {"stream": True}, timeout=30)
-    if streamed.status_code == 200:  # else not even the first piece was there in time
-        *_, name, data = [line for line in streamed.text.split("\n") if line]
-        assert name == "event: error"
-        assert json.loads(data.removeprefix("data: "))["error"]["code"] == "timeout"
     until(lambda: served.state.desk.inside == 0)
+
+
+def test_an_error_in_the_midst_of_a_stream_is_an_event(
+    tiny: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret details")
+
+    monkeypatch.setattr(completions, "url_citations", broken)
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "stream": True, "max_tokens": 3}
+    lines = httpx.post(f"{tiny.url}/v1/chat/completions", json=body, timeout=30).text.split("\n")
+    *_, name, data = [line for line in lines if line]
+    assert name == "event: error"
+    assert json.loads(data.removeprefix("data: "))["error"]["type"] == "server_error"
+    assert "secret details" not in data
+    assert "secret details" in caplog.text
 
 
 def test_a_full_queue_is_429_and_the_next_free_place_is_taken(local_project: Project, start: Start) -> None:
     served = start(local_project, "server.max_running=1", "server.max_waiting=0")
-    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "stream": True}
-    with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=body, timeout=30) as response:
-        next(response.iter_lines())
-        refused = httpx.post(f"{served.url}/v1/chat/completions", json=body)
+    engine = served.state.arms.engine
+    assert engine is not None
+    with ThreadPoolExecutor(1) as pool:
+        with engine.local.active():  # nothing is written meanwhile
+            first = pool.submit(served.ask, model="base", max_tokens=2)
+            until(lambda: served.state.desk.inside == 1)
+            body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}]}
+            refused = httpx.post(f"{served.url}/v1/chat/completions", json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
         assert int(refused.headers["Retry-After"]) >= 1
+        assert content(first.result())
     until(lambda: served.state.desk.inside == 0)
     assert content(served.ask(model="base", max_tokens=2))
 
