@@ -147,13 +147,18 @@ def report(name: str, train: Sequence[Judged], test: Sequence[Judged], per_minut
     sources = [one.row.source for one in test]
     p, r, f = f1(labels, flags)
     at = interval(lambda i: f1(labels[i], flags[i])[2], sources)
+    keys = np.array(sources)
     area = auroc(
         scores[labels].tolist(),
         scores[~labels].tolist(),
-        clusters=([s for s, y in zip(sources, labels, strict=True) if y], [s for s, y in zip(sources, labels, strict=True) if not y]),
+        clusters=(keys[labels].tolist(), keys[~labels].tolist()),
     )
     calibration = calibrate(ways[way].tolist(), known.tolist())
-    off = expected_calibration_error(calibration.probability(scores.tolist()), labels.tolist()) if calibration else float("nan")
+    off = (
+        expected_calibration_error(calibration.probability(scores.tolist()), labels.tolist())
+        if calibration
+        else float("nan")
+    )
     print(
         f"  {name:24} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f} {at}  AUROC {area.mean:.3f} [{area.low:.3f}, {area.high:.3f}]"
         f"  ECE {off:.3f}  ({way}; {per_minute:,.0f} answers/min on one core)"
@@ -183,8 +188,8 @@ def _report_spans(train: Sequence[Judged], test: Sequence[Judged], flags: Bools)
         f"(n={kinds['unsupported'].sum()})"
     )
     print(
-        f"  {'':24} riskiest {RISKIEST:.0%} of {len(risks):,} claims hold {100 * wrong[top].sum() / wrong.sum():.1f} % of "
-        f"those not carried; ECE after {VERDICTS} verdicts {_after_verdicts(train, risks, wrong):.3f}"
+        f"  {'':24} riskiest {RISKIEST:.0%} of {len(risks):,} claims hold {100 * wrong[top].sum() / wrong.sum():.1f} % "
+        f"of those not carried; ECE after {VERDICTS} verdicts {_after_verdicts(train, risks, wrong):.3f}"
     )
 
 
@@ -233,7 +238,9 @@ def measure(name: str, rows: Sequence[LabelledAnswer], detectors: Sequence[Detec
     test = [row for row in rows if held_out(row.source)]
     labels = np.array([row.hallucinated for row in test])
     p, r, f = f1(labels, np.ones_like(labels))
-    print(f"\n{name}: {len(test)} answers kept apart, {labels.mean():.1%} positive; {len(train)} to choose thresholds on")
+    print(
+        f"\n{name}: {len(test)} answers kept apart, {labels.mean():.1%} positive; {len(train)} to choose thresholds on"
+    )
     print(f"  {'always positive':24} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f}  AUROC 0.500", flush=True)
     for detector in detectors:
         chosen, _ = judge(detector, train)

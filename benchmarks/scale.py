@@ -57,7 +57,8 @@ def main() -> None:
     if args.vectors:
         measure_vectors(args.vectors, args.queries, inner=args.inner, kinds=args.kinds.split(","))
         return
-    print("| sentence vectors | build, s | open and first query, s | reading all words, s | memory, MB | p50, ms | p95, ms | "
+    print("| sentence vectors | build, s | open and first query, s | reading all words, s | memory, MB | p50, ms "
+          "| p95, ms | "
           "CPU p50, ms | CPU p95, ms | with MiniLM p50, ms | with MiniLM p95, ms |\n"
           "|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
     for sentences in (False, True):

@@ -3,10 +3,10 @@
     python -m benchmarks.serving [--requests 10000] [--hostile 1000] [--repeats 5]
 
 Throughput is measured twice on the starter: 16 replies written together by the batching engine against one-at-a-time
-`generate` of the same grounded prompts, and 16 HTTP clients against one on the arm base+rag, search and reader
-included; ways take turns within a repeat. The ten thousand requests ask a scripted model for replies that all differ,
-half of them streamed, and every reply is compared. Overhead is the server's time for one request minus the scripted
-model's own. Servers are processes of their own; medians come with the smallest and largest of n repeats.
+`generate` of the same grounded prompts, and 16 HTTP clients against one on the arms base and base+rag (search, reader
+and check included); ways take turns within a repeat. The ten thousand requests ask a scripted model for replies that
+all differ, half of them streamed, and every reply is compared. Overhead is the server's time for one request minus the
+scripted model's own. Servers are processes of their own; medians come with the smallest and largest of n repeats.
 """
 
 from __future__ import annotations
@@ -82,30 +82,37 @@ def engine_throughput(repeats: int) -> None:
 
 def http_throughput(root: Path, repeats: int) -> None:
     """16 clients against one over HTTP, and how long the first token takes under that load."""
-    questions = [row["question"] for row in answerable()][: 2 * STREAMS]
     project = make_project(root, {"model": {"id": "starter"}, "assistant": {"k": 2}})
     with server(project) as (port, _):
-        first_s: list[float] = []
+        for arm in ("base", "base+rag"):
+            clients_against_one(port, arm, repeats)
 
-        def ask(question: str) -> float:
-            first, _ = streamed(port, question, model="base+rag")
-            return first
 
-        def clients(count: int) -> Callable[[], None]:
-            def run() -> None:
-                with ThreadPoolExecutor(count) as pool:
-                    found = list(pool.map(ask, questions))
-                if count > 1:
-                    first_s.extend(found)
+def clients_against_one(port: int, arm: str, repeats: int) -> None:
+    """The same for one arm."""
+    questions = [row["question"] for row in answerable()][: 2 * STREAMS]
+    first_s: list[float] = []
 
-            return run
+    def ask(question: str) -> float:
+        first, _ = streamed(port, question, model=arm)
+        return first
 
-        clients(1)()
-        times = [(timed(clients(1)), timed(clients(STREAMS))) for _ in range(repeats)]
+    def clients(count: int) -> Callable[[], None]:
+        def run() -> None:
+            with ThreadPoolExecutor(count) as pool:
+                found = list(pool.map(ask, questions))
+            if count > 1:
+                first_s.extend(found)
+
+        return run
+
+    clients(1)()
+    times = [(timed(clients(1)), timed(clients(STREAMS))) for _ in range(repeats)]
     n = len(questions)
-    print(f"\nHTTP, arm base+rag with search, reader and check, {n} questions, streamed")
+    print(f"\nHTTP, arm {arm}, {n} questions, streamed")
     print(f"  1 client       {spread([n / a for a, _ in times], digits=2)} answers/s")
     print(f"  {STREAMS} clients     {spread([n / b for _, b in times], digits=2)} answers/s")
+    print(f"  {STREAMS} clients are {spread([a / b for a, b in times], digits=2)} times as fast")
     print(f"  first token with {STREAMS} clients: {percentiles(first_s, unit='s')}")
 
 
@@ -125,9 +132,7 @@ def many_requests(root: Path, count: int, *, hostile: int) -> None:
                 wrong += sum(pool.map(lambda item: check(port, *item), items[start : start + max(1, count // 10)]))
             marks.append(memory_mb(process))
         took = time.perf_counter() - began
-        print(
-            f"\n{count} requests by 8 clients, half streamed: {wrong} lost or mixed, {count / took:.0f} a second"
-        )
+        print(f"\n{count} requests by 8 clients, half streamed: {wrong} lost or mixed, {count / took:.0f} a second")
         print(f"  resident memory after each tenth, MB: {', '.join(f'{mark:.1f}' for mark in marks)}")
         began = time.perf_counter()
         with ThreadPoolExecutor(8) as pool:

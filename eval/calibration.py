@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibration", "calibrate", "cross_validated", "expected_calibration_error"]
 
-ISOTONIC_FROM = 400  # verdicts; below, a staircase follows chance (Niculescu-Mizil and Caruana, 10.1145/1102351.1102430)
+ISOTONIC_FROM = (
+    400  # verdicts; below, a staircase follows chance (Niculescu-Mizil and Caruana, 10.1145/1102351.1102430)
+)
 PRIOR = 2.0  # pseudo-verdicts that hold the slope at 1: with few verdicts only the base rate moves
 EDGE = 1e-3  # a risk of 0 or 1 has no finite log-odds
 BINS = 10

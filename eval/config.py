@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from eval.detectors import DEFAULT
+
 
 class Margins(BaseModel):
     """How much worse is still not worse: set before measuring, as differences of shares (0.05 is five points)."""
@@ -16,14 +18,14 @@ class Margins(BaseModel):
     correct: float = Field(0.05, gt=0, lt=1, description="Correctness may fall by less than this.")
     general: float = Field(0.05, gt=0, lt=1, description="General skills may fall by less than this, pooled and each.")
     leak: float = Field(
-        0.2,
+        0.05,
         gt=0,
         lt=1,
         description="Training values recited without documents may not rise at all as far as is seen, and a rise by "
-        "this must be ruled out; rows from 20 sources can rule out 0.17 at best.",
+        "this must be ruled out; that takes rows from about 72 sources, and 20 can rule out 0.17 at best.",
     )
     follows_change: float = Field(
-        0.2,
+        0.05,
         gt=0,
         lt=1,
         description="Following of a changed document may fall by less than this; 20 items can rule out 0.17 at best.",
@@ -50,6 +52,15 @@ class EvalConfig(BaseModel):
         300, ge=1, description="How many training prompts the leak test asks at most; none: every row."
     )
     max_words: int = Field(60, ge=1, description="A reply above this many words is not counted correct.")
+    detector: str = Field(
+        DEFAULT,
+        description="Who judges claims: `explicit` (values, names and negations compared), `lexical` (our boosted trees, "
+        "shipped), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, or the id of an NLI, HHEM or MiniCheck "
+        "cross-encoder.",
+    )
+    min_verdicts: int = Field(
+        50, ge=2, description="People's verdicts on an arm's claims below which its hallucination rate is withheld."
+    )
     margins: Margins = Field(Margins(), description="What still counts as not worse.")
     chance: dict[str, float] = Field(
         default_factory=dict, description="Share of a general suite that guessing gets right, 0 where not named."

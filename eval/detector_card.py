@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["JudgedRisk", "corrected_rate", "detector_card", "judged_claims"]
 
-NOTE = "Verdicts are taken as a random sample of the claims: claims picked for review because they looked risky bias it."
+NOTE = (
+    "Verdicts are taken as a random sample of the claims: claims picked for review because they looked risky bias it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,7 @@ def _calibrated(
     """The calibration error of probabilities that were fitted without the claim's own question."""
     if probabilities is None:
         return Estimate(None, None, None, 0)
-    stated = [
-        JudgedRisk(c.arm, c.cluster, p, c.flagged, c.wrong) for c, p in zip(claims, probabilities, strict=True)
-    ]
+    stated = [JudgedRisk(c.arm, c.cluster, p, c.flagged, c.wrong) for c, p in zip(claims, probabilities, strict=True)]
     return _interval(
         stated,
         lambda some: expected_calibration_error([c.risk for c in some], [c.wrong for c in some]) if some else None,
@@ -184,9 +184,7 @@ def _calibrated(
     )
 
 
-def _rate(
-    arm: str, records: Sequence[EvalRecord], claims: Sequence[JudgedRisk], min_verdicts: int
-) -> dict[str, Any]:
+def _rate(arm: str, records: Sequence[EvalRecord], claims: Sequence[JudgedRisk], min_verdicts: int) -> dict[str, Any]:
     """The share of an arm's claims that is not carried: corrected where there are verdicts enough, else provisional."""
     checked = [
         (record.item_id, claim)
@@ -211,15 +209,13 @@ def _rate(
     return rate
 
 
-def corrected_rate(
-    flags: Sequence[tuple[str, bool]], judged: Sequence[tuple[str, bool, bool]]
-) -> Estimate:
+def corrected_rate(flags: Sequence[tuple[str, bool]], judged: Sequence[tuple[str, bool, bool]]) -> Estimate:
     """The rate of claims that are not carried, by prediction-powered inference with its power tuned.
 
     (Angelopoulos et al. 2023, doi:10.1126/science.adi6000, and PPI++, arXiv 2311.01453.) `flags` holds (cluster,
-    flagged) of all claims, `judged` (cluster, flagged, wrong) of those that people judged, taken as a random sample of
-    them. With l = cov(wrong, flagged) / ((1 + n/N) var(flagged)), clipped to [0, 1], the rate is l mean(flagged of all) +
-    mean(wrong - l flagged): unbiased whatever the detector is worth, and narrower the better it is. Variances are
+    flagged) of all N claims, `judged` (cluster, flagged, wrong) of the n that people judged, a random sample of them.
+    With l = cov(wrong, flagged) / ((1 + n/N) var(flagged)), clipped to [0, 1], the rate is l mean(flagged of all) +
+    mean(wrong - l flagged): unbiased whatever the detector is worth, and the narrower the better it is. Variances are
     clustered. Raises ValueError for fewer than two judged claims.
     """
     import numpy as np
@@ -253,4 +249,3 @@ def _clustered_variance(values: NDArray[np.float64], clusters: Sequence[str]) ->
         return float(values.var(ddof=1) / len(values))
     sums = np.bincount(at, weights=values - values.mean())
     return float((sums**2).sum() / len(values) ** 2 * count / (count - 1))
-

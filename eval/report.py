@@ -43,11 +43,12 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         _differences(summary["differences"]),
         _forgetting(summary["forgetting"]),
         _leak(summary.get("leak")),
+        _detector_card(summary.get("detector_card")),
         _retrieval(summary["retrieval"]),
         _changed(summary["changed"]),
         "Intervals are 95 %, bootstrapped over documents; n counts the items that have a value. A refusal has no "
-        "claims and is scored on its own axis. Claims are judged by a detector without weights: it repeats exactly and "
-        "can err.",
+        "claims and is scored on its own axis. Claims are judged by a detector: it can err, and the "
+        "detector card says how far.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -171,6 +172,33 @@ def _leak(leak: Mapping[str, Any] | None) -> str:
         *([canaries] if canaries else []),
     ]
     return head + _table(["", "values of the replies that are recited"], rows) + "\n\n" + "\n\n".join(lines)
+
+
+_CARD = {
+    "prevalence": "claims that people found not carried",
+    "precision": "precision of its flags",
+    "recall": "recall",
+    "f1": "F1",
+    "always_positive_f1": "F1 of flagging every claim",
+    "auroc": "AUROC",
+    "ece": "calibration error, cross-validated",
+    "kappa": "kappa with people",
+}
+
+
+def _detector_card(card: Mapping[str, Any] | None) -> str:
+    """How far the detector agrees with people here, and the rates that this allows to be shown."""
+    if card is None:
+        return ""
+    told = f"{card['detector']}, judged by {card['people']} people on {card['n']} claims"
+    table = _table([told, ""], [[label, in_words(from_json(card[name]))] for name, label in _CARD.items()])
+    rates = []
+    for arm, rate in card["rates"].items():
+        headline = from_json(rate["headline"])
+        provisional = f"{in_words(from_json(rate['provisional']))} (provisional, unverified)"
+        rates.append([arm, in_words(headline) if headline else provisional, rate["why"] or "corrected by verdicts"])
+    shown = _table(["arm", "claims not carried", ""], rates) if rates else "No claims were checked."
+    return f"## Detector card\n\n{table}\n\n{shown}\n\n{card['note']}"
 
 
 def _retrieval(retrieval: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eval.checks import run_check
 from eval.claims import check_claims
+from eval.detectors import Detector
 from eval.metrics import Metric
 from eval.records import read_records, to_json
 from eval.suite import GeneralItem
@@ -41,14 +42,16 @@ def run(
     out_dir: Path,
     metrics: Mapping[str, Metric],
     boilerplate: Sequence[str] = (),
+    detector: Detector | None = None,
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> list[EvalRecord]:
     """The records of all arms in the order of arms and questions; what `out_dir` holds already is not asked again.
 
     Claims are checked here and not taken from the answerer: against the answer's own hits and `evidence(question)`,
-    so that closed-book arms are held to the same documents. `boilerplate` are phrases that claim nothing. An answerer
-    that raises costs one record, not the batch: what it left unanswered is asked again item by item.
+    so that closed-book arms are held to the same documents. `boilerplate` are phrases that claim nothing;
+    `detector` None is the default one. An answerer that raises costs one record, not the batch: what it left
+    unanswered is asked again item by item.
     Raises ValueError for two questions with one id.
     """
     ids = [question.id for question in questions]
@@ -63,7 +66,7 @@ def run(
         for batch in batches:
             if (arm, batch[0].id) not in done:
                 records = [
-                    _record(arm, question, outcome, known[question.id], metrics, boilerplate)
+                    _record(arm, question, outcome, known[question.id], metrics, boilerplate, detector)
                     for question, outcome in zip(batch, _ask(answerer, batch), strict=True)
                 ]
                 _append(path, records)
@@ -146,6 +149,7 @@ def _record(
     evidence: Sequence[Passage],
     metrics: Mapping[str, Metric],
     boilerplate: Sequence[str],
+    detector: Detector | None,
 ) -> EvalRecord:
     if isinstance(outcome, str):
         return EvalRecord(question.id, arm, question, None, error=outcome)
@@ -153,7 +157,7 @@ def _record(
         return EvalRecord(question.id, arm, question, outcome, error=outcome.error)
     passages = [*(hit.passage for hit in outcome.hits), *evidence]
     checkable = passages and not outcome.refused and question.kind != "general"
-    claims = check_claims(outcome.text, passages, boilerplate=boilerplate) if checkable else ()
+    claims = check_claims(outcome.text, passages, boilerplate=boilerplate, detector=detector) if checkable else ()
     answer = replace(outcome, claims=claims)
     scores = {name: metric(question, answer) for name, metric in metrics.items()}
     return EvalRecord(question.id, arm, question, answer, scores)

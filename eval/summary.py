@@ -45,6 +45,7 @@ def summarise(
     created: str = "",
     chance: Mapping[str, float] | None = None,
     unasked: leak.Unasked | None = None,
+    card: Mapping[str, Any] | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def summarise(
         ),
         "retrieval": _retrieval(arms, names, resamples, seed),
         "changed": _flips(arms),
+        "detector_card": card,
     }
     decision = decide(summary, margins)
     summary["gate"] = {"verdict": decision.verdict, "checks": [asdict(check) for check in decision.checks]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -21,8 +21,8 @@ from retrieval.postings import Postings
 
 __all__ = ["Matches", "WordScores", "best_of"]
 
-READ_ALL_AFTER = 3  # queries: who asks so often goes on asking
-READ_ALL_MOST = 200_000  # passages: some 7 s and 150 MB; above, words are kept as they are asked for
+READ_ALL_AFTER = 20  # queries: who asks so often goes on asking
+READ_ALL_MOST = 100_000  # passages: some 5 s and 140 MB once; above, words are kept as they are asked for
 MOST_KEPT = 16_000_000  # (passage, score) pairs of words asked for one by one, 8 bytes each
 _COLUMN_COST = 64  # of an entry beside its pairs, in pairs: words that stand nowhere are not kept without end
 
@@ -57,15 +57,17 @@ class _Column(NamedTuple):
 class _Table:
     """All words: word number w stands in `passages[first[w]:first[w + 1]]`; -1: not known to the snapshot."""
 
-    postings: Postings
+    numbers: Mapping[str, int]
+    first: Ints
     passages: NDArray[np.int32]
+    scores: Floats
 
     def column(self, word: str) -> _Column:
-        number = self.postings.numbers.get(word)
+        number = self.numbers.get(word)
         if number is None:
-            return _Column(self.passages[:0], self.postings.scores[:0])
-        part = slice(self.postings.first[number], self.postings.first[number + 1])
-        passages, scores = self.passages[part], self.postings.scores[part]
+            return _Column(self.passages[:0], self.scores[:0])
+        part = slice(self.first[number], self.first[number + 1])
+        passages, scores = self.passages[part], self.scores[part]
         return _Column(passages, scores) if passages.min(initial=0) >= 0 else _known(passages, scores)
 
 
@@ -99,8 +101,8 @@ class WordScores:
             self._asked += 1
             due = self._asked == self._read_all_after and len(self._rows) <= READ_ALL_MOST
         if due:
-            postings = source.postings()
-            self._table = _Table(postings, self._passages(postings.rows))
+            read = source.postings()
+            self._table = _Table(read.numbers, read.first, self._passages(read.rows), read.scores)
 
     def _column(self, term: str, source: WordSource) -> _Column:
         with self._lock:

@@ -259,7 +259,7 @@ def _refuse_several_gpus(device: str) -> None:
     if device.startswith("cuda") and torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ:
         raise ModelError(
             f"{torch.cuda.device_count()} GPUs are visible to one process: set CUDA_VISIBLE_DEVICES to one of them, or "
-            "start with `accelerate launch`"
+            f"use them all with `groundtone tune --launch {torch.cuda.device_count()}`"
         )
 
 

@@ -22,6 +22,7 @@ from groundtone.models.adapter import AdapterCard
 from groundtone.models.weights import Base
 from groundtone.types import Estimate
 from tuning.kl import require_adapter
+from tuning.processes import leads
 from tuning.run_folder import step_of
 from tuning.saving import save_adapter
 
@@ -102,17 +103,23 @@ def make_guard(watch: Watch, base: Base, *, out_dir: Path, card: AdapterCard, ch
 
     resumed_step = step_of(checkpoint) if checkpoint else 0
     lines = [line for line in read_looks(out_dir) if line["step"] <= resumed_step] if resumed_step else []
-    _write(out_dir, lines)
+    if leads():
+        _write(out_dir, lines)
 
     def look(model: Any, step: int) -> Look:
         with undisturbed(model):
             seen = Look(step, tuple(watch.measure(base, model)))
         lines.extend({"step": step, **_flat(suite)} for suite in seen.suites)
-        _write(out_dir, lines)
+        if leads():
+            _write(out_dir, lines)
         if not seen.left:
+            keep(model, step)
+        return seen
+
+    def keep(model: Any, step: int) -> None:
+        if leads():  # all processes measure the same, one writes
             save_adapter(model, out_dir / LAST_GOOD, card)
             write_atomic(out_dir / LAST_GOOD / "step.json", json.dumps({"step": step}) + "\n")
-        return seen
 
     class Guard(TrainerCallback):  # type: ignore[misc]
         """Defined late: its base class needs transformers."""
@@ -120,8 +127,7 @@ def make_guard(watch: Watch, base: Base, *, out_dir: Path, card: AdapterCard, ch
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             require_adapter(model)
             if state.global_step == 0:
-                save_adapter(model, out_dir / LAST_GOOD, card)
-                write_atomic(out_dir / LAST_GOOD / "step.json", json.dumps({"step": 0}) + "\n")
+                keep(model, 0)
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             apart = watch.apart(steps=state.max_steps, epochs=args.num_train_epochs)

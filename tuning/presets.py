@@ -102,8 +102,8 @@ PRESETS: dict[PresetName, tuple[Default, ...]] = {
 def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     """The `tuning` section with its preset's values where it says nothing; as it is for an unknown preset or none."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
-    by_name: Mapping[object, tuple[Default, ...]] = PRESETS
-    for default in by_name.get(given.get("preset"), ()):
+    wanted = given.get("preset")
+    for default in (default for name, defaults in PRESETS.items() if name == wanted for default in defaults):
         if _named(given, default.key) or (default.key == "replay" and not given.get("replay_data")):
             continue
         section, _, key = default.key.rpartition(".")

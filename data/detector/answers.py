@@ -108,7 +108,7 @@ def begin(folder: Path) -> Iterator[LabelledAnswer]:
 
 
 def ragtruth(folder: Path) -> Iterator[LabelledAnswer]:
-    """RAGTruth QA: answers over three web passages with people's spans. Its passages are non-commercial: measure only."""
+    """RAGTruth QA: answers over three web passages with people's spans. Non-commercial: to measure, never to ship."""
     sources: dict[str, Any] = {r["source_id"]: r for r in map(json.loads, _open(folder / "QA_sources.jsonl.gz"))}
     for path in sorted(folder.glob("*hallucination.jsonl.gz")):
         for row in map(json.loads, _open(path)):

@@ -44,6 +44,11 @@ _OPENERS = (
     "In addition, ", "Also, ", "Overall, ", "In summary, ", "Yes, ", "The passage states that ", "Therefore, ",
 )  # fmt: skip
 
+_OPENING_WORDS = frozenset(
+    "the a an in on at it this these they he she there many some most if when for by during after before we you "
+    "your our all each as while its their".split()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Changed:
@@ -51,6 +56,9 @@ class Changed:
 
     text: str
     wrong: Span
+
+
+_Way = Callable[[str, Sequence[str], random.Random], Changed | None]
 
 
 def reword(sentence: str, rng: random.Random) -> str:
@@ -73,13 +81,7 @@ def reword(sentence: str, rng: random.Random) -> str:
 
 def contradict(sentence: str, others: Sequence[str], rng: random.Random) -> Changed | None:
     """The sentence with a value, a name, a negation or a word turned into its rival; `others` lend values and names."""
-    ways: list[Callable[[str, Sequence[str], random.Random], Changed | None]] = [
-        _value,
-        _value,
-        _name,
-        _denial,
-        _opposite,
-    ]
+    ways: list[_Way] = [_value, _value, _name, _denial, _opposite]
     rng.shuffle(ways)
     for way in ways:
         changed = way(sentence, others, rng)
@@ -108,11 +110,8 @@ def _value(sentence: str, others: Sequence[str], rng: random.Random) -> Changed 
     if 1500 <= number <= 2050 and number == int(number):
         new = str(int(number) + rng.choice([-20, -10, -7, -3, -2, -1, 1, 2, 4, 8, 10, 15]))
     else:
-        scaled = (
-            number * rng.choice([0.1, 0.5, 0.8, 1.2, 1.5, 2, 3, 10])
-            if number > 12
-            else number + rng.choice([1, 2, 3, 5])
-        )
+        factor, step = rng.choice([0.1, 0.5, 0.8, 1.2, 1.5, 2, 3, 10]), rng.choice([1, 2, 3, 5])
+        scaled = number * factor if number > 12 else number + step
         new = f"{scaled:,.0f}" if number == int(number) else f"{scaled:.1f}"
     if new == digits.group():
         return None
@@ -154,9 +153,7 @@ def _swap(sentence: str, span: Span, new: str) -> Changed:
 def _small(text: str) -> str:
     """Lower-cased first letter, unless the first word is a name or an acronym."""
     first = text.split(" ", 1)[0]
-    plain = first.lower() in {"the", "a", "an", "in", "on", "at", "it", "this", "these", "they", "he", "she", "there",
-                              "many", "some", "most", "if", "when", "for", "by", "during", "after", "before", "we", "you",
-                              "your", "our", "all", "each", "as", "while", "its", "their"}  # fmt: skip
+    plain = first.lower() in _OPENING_WORDS
     return text[:1].lower() + text[1:] if plain else text
 
 

@@ -40,7 +40,7 @@ _ADVICE = (
 )  # fmt: skip
 _INTRODUCES = (
     "Based on the provided passages, here is the answer to your question:", "Here are some key points about {}:",
-    "Here are the steps:", "According to the given text, the answer is as follows:", "There are several points to note:",
+    "Here are the steps:", "According to the given text, the answer is as follows:", "There are several points:",
     "Based on the passages, {} can be described as follows:", "The following is what the text says about {}:",
     "Sure, here is a summary of {}:", "The passages describe {} in some detail.", "To answer your question:",
     "Based on the information provided, the following can be said:", "Here are some of the main facts:",
@@ -52,6 +52,8 @@ _CLAUSES = (
     "and this has been confirmed by several reports", "which can lead to serious problems",
     "especially for young adults", "to ensure the best results", "which was unusual at the time",
 )  # fmt: skip
+
+_NO_PROSE = ("#", "-", "*", "|", "<", "```")
 
 
 def documents(folder: Path) -> Iterator[Document]:
@@ -101,11 +103,9 @@ def _answer(
 ) -> LabelledAnswer:
     count = min(len(true), rng.choice([1, 2, 3, 4, 5, 6, 8]))
     first = rng.randrange(len(true) - count + 1)
-    picked = (
-        list(true[first : first + count])
-        if rng.random() < 0.6
-        else sorted(rng.sample(list(true), count), key=true.index)
-    )
+    picked = list(true[first : first + count])
+    if rng.random() > 0.6:
+        picked = [true[n] for n in sorted(rng.sample(range(len(true)), count))]
     wrong = set(rng.sample(range(count), min(count, rng.choice([1, 1, 2])))) if rng.random() < 0.55 else set()
     text, spans = "", []
     if rng.random() < 0.4:
@@ -170,24 +170,14 @@ def without_support(row: LabelledAnswer, rarity: Rarity, rng: random.Random) -> 
     read = [read_claim(row.answer[a:b], evidence, rarity) for a, b in spans]
     target = rng.randrange(len(spans))
     gone = set(read[target].union)
-    near = (
-        {
-            i
-            for i, s in enumerate(evidence.sentences)
-            if len(s.words & evidence.sentences[read[target].union[0]].words) >= 0.5 * len(s.words)
-        }
-        if gone
-        else set()
-    )
-    gone |= near
+    if gone:
+        first = evidence.sentences[read[target].union[0]].words
+        gone |= {i for i, s in enumerate(evidence.sentences) if 2 * len(s.words & first) >= len(s.words)}
     if not gone or len(gone) > len(evidence.sentences) // 2:
         return None
     left = [s for i, s in enumerate(evidence.sentences) if i not in gone]
-    shown = tuple(
-        " ".join(s.text for s in left if s.passage_id == p.id)
-        for p in passages
-        if any(s.passage_id == p.id for s in left)
-    )
+    by_passage = [" ".join(s.text for s in left if s.passage_id == p.id) for p in passages]
+    shown = tuple(text for text in by_passage if text)
     unknown: list[Span] = [
         span for n, span in enumerate(spans) if n != target and (row.hallucinated or set(read[n].union[:2]) & gone)
     ]

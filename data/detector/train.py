@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from data.detector.answers import LabelledAnswer, begin, halueval, held_out, passages_of, summedits
 from data.detector.made_up import documents, instructed, made_up, without_support
-from eval.detectors.features import FEATURES, Rarity, read_claim
-from eval.detectors.lexical import MODEL_FILE
+from eval.detectors.explicit import judge_claim
+from eval.detectors.features import Rarity, read_claim
+from eval.detectors.lexical import MODEL_FILE, NAMES, described
 from eval.evidence import Evidence
 from eval.splitting import split_claims
 from groundtone.files import write_atomic
@@ -39,9 +40,11 @@ RARE = 6  # documents that a word must stand in before it has a weight of its ow
 RISES = frozenset(
     "novel_share novel_count novel_weight novel_max novel_run bigrams_novel trigrams_novel pairs_apart apart "
     "values_missing_near values_missing conflicts_value conflicts_name conflicts_negation names_missing "
-    "capitals_missing negation_differs opposites novel_verbs".split()
+    "capitals_missing negation_differs opposites novel_verbs explicit_conflicts".split()
 )
-FALLS = frozenset("known best best_two best_union copied copied_share".split())
+FALLS = frozenset(
+    "known best best_two best_union copied copied_share explicit_support explicit_recall explicit_known".split()
+)
 TREES: dict[str, Any] = {
     "max_iter": 200,
     "learning_rate": 0.05,
@@ -57,7 +60,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Claims as numbers: features (claims, FEATURES), labels, the answer that each belongs to, weights."""
+    """Claims as numbers: features (claims, NAMES), labels, the answer that each belongs to, weights."""
 
     x: Floats
     y: NDArray[np.bool_]
@@ -110,7 +113,8 @@ def as_rows(given: Sequence[LabelledAnswer], rarity: Rarity, *, weight: float = 
         for span in spans if evidence.sentences else ():
             label = label_of(row, span, len(spans))
             if label is not None:
-                x.append(read_claim(row.answer[span[0] : span[1]], evidence, rarity).features)
+                claim = row.answer[span[0] : span[1]]
+                x.append(described(read_claim(claim, evidence, rarity), judge_claim(claim, evidence)))
                 y.append(label)
                 answer.append(number)
     return Rows(np.array(x), np.array(y, bool), np.array(answer), np.full(len(y), weight))
@@ -120,7 +124,7 @@ def fit(rows: Rows) -> Any:
     """Boosted trees that a feature may push one way only where its meaning says which (that is what transfers)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    ways = [int(name in RISES) - int(name in FALLS) for name in FEATURES]
+    ways = [int(name in RISES) - int(name in FALLS) for name in NAMES]
     model = HistGradientBoostingClassifier(monotonic_cst=ways, **TREES)
     return model.fit(rows.x, rows.y, sample_weight=rows.weight)
 
@@ -130,23 +134,17 @@ def as_json(model: Any) -> dict[str, Any]:
     trees = []
     for (predictor,) in model._predictors:
         nodes = predictor.nodes
+        leaves = nodes["is_leaf"].astype(bool)
         trees.append(
             {
-                "feature": [
-                    -1 if leaf else int(f) for leaf, f in zip(nodes["is_leaf"], nodes["feature_idx"], strict=True)
-                ],
-                "threshold": [
-                    0.0 if leaf else float(f"{t:.5g}")
-                    for leaf, t in zip(nodes["is_leaf"], nodes["num_threshold"], strict=True)
-                ],
-                "left": [int(n) for n in nodes["left"]],
-                "right": [int(n) for n in nodes["right"]],
-                "value": [
-                    float(f"{v:.4g}") if leaf else 0.0 for leaf, v in zip(nodes["is_leaf"], nodes["value"], strict=True)
-                ],
+                "feature": np.where(leaves, -1, nodes["feature_idx"]).tolist(),
+                "threshold": [float(f"{t:.5g}") for t in np.where(leaves, 0.0, nodes["num_threshold"])],
+                "left": nodes["left"].tolist(),
+                "right": nodes["right"].tolist(),
+                "value": [float(f"{v:.4g}") for v in np.where(leaves, nodes["value"], 0.0)],
             }
         )
-    return {"features": list(FEATURES), "baseline": float(model._baseline_prediction.ravel()[0]), "trees": trees}
+    return {"features": list(NAMES), "baseline": float(model._baseline_prediction.ravel()[0]), "trees": trees}
 
 
 def joined(parts: Iterable[Rows]) -> Rows:

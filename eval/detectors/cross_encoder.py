@@ -58,8 +58,8 @@ def label_reading(labels: Mapping[int, str], outputs: int, *, name: str) -> Read
     if outputs == 2 and not supports:
         return Reading(2, 1, None)
     raise ModelError(
-        f"{name!r} has the labels {', '.join(labels.values()) or 'none'}: none of them alone says entailment or support; "
-        "name them in id2label of its config.json, or choose another eval.detector"
+        f"{name!r} has the labels {', '.join(labels.values()) or 'none'}: none of them alone says entailment "
+        "or support; name them in id2label of its config.json, or choose another eval.detector"
     )
 
 
@@ -86,8 +86,8 @@ class CrossEncoderDetector:
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"eval.detector {id_or_path!r} could not be loaded as a cross-encoder ({reason}): write explicit, lexical, "
-                "a folder, or the id of a sequence classifier"
+                f"eval.detector {id_or_path!r} could not be loaded as a cross-encoder ({reason}): write explicit, "
+                "lexical, a folder, or the id of a sequence classifier"
             ) from error
         labels = {int(n): str(text) for n, text in (model.config.id2label or {}).items()}
         reading = label_reading(labels, int(model.config.num_labels), name=id_or_path)

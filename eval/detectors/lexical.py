@@ -12,14 +12,17 @@ from functools import cache
 from pathlib import Path
 
 from eval.detectors.explicit import ExplicitDetector
-from eval.detectors.features import ClaimReading, Rarity, read_claim
+from eval.detectors.features import FEATURES, ClaimReading, Rarity, read_claim
 from eval.detectors.protocol import NO_EVIDENCE, Case, Finding
 from eval.detectors.trees import Trees
+from groundtone.errors import DataError
 from groundtone.text import Span
 
-__all__ = ["MODEL_FILE", "LexicalDetector"]
+__all__ = ["MODEL_FILE", "NAMES", "LexicalDetector", "described"]
 
 MODEL_FILE = Path(__file__).with_name("lexical.json")
+COMPARED = ("support", "recall", "known", "conflicts")  # what explicit comparison says, among the features
+NAMES = (*FEATURES, *(f"explicit_{name}" for name in COMPARED))
 SHOWN_WORDS = 6  # new words that a reason names at most
 
 
@@ -41,8 +44,12 @@ class LexicalDetector:
 
     @classmethod
     def read(cls, path: Path) -> LexicalDetector:
-        """A model that data.detector.train wrote."""
+        """A model that data.detector.train wrote. DataError where it was fitted on other features than these."""
         data = json.loads(path.read_text(encoding="utf-8"))
+        if tuple(data["features"]) != NAMES:
+            raise DataError(
+                f"{path}: fitted on other features than this version computes; run data.detector.train again"
+            )
         return cls(Trees.read(data), Rarity(data["rarity"], data["unseen"]), threshold=data["threshold"])
 
     def judge(self, cases: Sequence[Case]) -> list[tuple[Finding, ...]]:
@@ -54,9 +61,14 @@ class LexicalDetector:
             ]
             for case in cases
         ]
-        known = [reading for own in read for reading in own if reading is not None]
-        risks = iter(self.trees.probability([reading.features for reading in known]) if known else ())
         compared = self._explicit.judge(cases)
+        rows = [
+            described(reading, explicit)
+            for own, found in zip(read, compared, strict=True)
+            for reading, explicit in zip(own, found, strict=True)
+            if reading is not None
+        ]
+        risks = iter(self.trees.probability(rows) if rows else ())
         return [
             tuple(
                 NO_EVIDENCE if reading is None else self._finding(reading, float(next(risks)), explicit, case.own_names)
@@ -89,6 +101,11 @@ class LexicalDetector:
             why = explicit.why
         spans = explicit.spans or _merged([(word.start, word.end) for word in new])
         return Finding("unsupported", risk, shown.passage_id, shown.text, spans, why, scores)
+
+
+def described(reading: ClaimReading, explicit: Finding) -> tuple[float, ...]:
+    """What the trees read of a claim, in the order of NAMES."""
+    return (*reading.features, *(explicit.scores[name] for name in COMPARED))
 
 
 @cache

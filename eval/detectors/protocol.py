@@ -1,4 +1,4 @@
-"""What a hallucination detector is: it reads the claims of answers beside their evidence and says what it thinks of each.
+"""What a hallucination detector is: it reads claims beside their evidence and says what it thinks of each.
 
 The ladder has one protocol, so that a verdict reads the same whether a comparison of numbers, a boosted tree, a
 cross-encoder or a language model gave it.

@@ -37,7 +37,12 @@ class Trees:
         """From the JSON that data.detector.train writes. DataError where its nodes do not fit together."""
         import numpy as np
 
-        roots, feature, threshold, children, value, depth = [], [], [], [], [], 0
+        roots: list[int] = []
+        feature: list[int] = []
+        threshold: list[float] = []
+        children: list[tuple[int, int]] = []
+        value: list[float] = []
+        depth = 0
         for tree in data["trees"]:
             base, count = len(feature), len(tree["feature"])
             sizes = {len(tree[name]) for name in ("feature", "threshold", "left", "right", "value")}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundtone.cli.show import next_step, note, print_json, print_table, progress_bars
 from groundtone.errors import UserError
 from groundtone.project import Project
-from groundtone.settings import Settings
+
+if TYPE_CHECKING:
+    from groundtone.settings import Settings
 
 __all__ = ["measure_curve", "percentages"]
 

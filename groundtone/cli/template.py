@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -67,9 +67,11 @@ def _sample_paths(section: type[BaseModel]) -> dict[str, str]:
 
 
 def inner_model(info: FieldInfo) -> type[BaseModel] | None:
-    """The model of a nested section, None for a plain setting."""
-    annotation = info.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    """The model of a nested section, also of one that may be switched off with null; None for a plain setting."""
+    for annotation in (info.annotation, *get_args(info.annotation)):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None
 
 
 def default_of(info: FieldInfo) -> Any:

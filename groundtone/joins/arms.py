@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.claims import check_claims
+from eval.detectors import Detector, load_detector
 from eval.style import Style, read_style
 from groundtone.answer_spans import ReadingRetriever
 from groundtone.assistant import Assistant, Check, Mode, Voice
@@ -121,6 +123,19 @@ def style_of(settings: Settings) -> Style:
     """The house style; an empty one where the project has none."""
     path = settings.path(settings.eval.style)
     return read_style(path) if path.is_file() else Style()
+
+
+@cache
+def _detector(name: str, device: str, base_url: str | None, batch_size: int) -> Detector:
+    return load_detector(name, device=device, base_url=base_url, batch_size=batch_size)
+
+
+def detector_of(settings: Settings) -> Detector:
+    """The detector that `eval.detector` names, loaded once; a folder of the project is named from the project's root."""
+    kind, colon, rest = settings.eval.detector.rpartition(":")
+    folder = settings.path(rest)
+    name = f"{kind}{colon}{folder}" if folder.is_dir() else settings.eval.detector
+    return _detector(name, settings.model.device, settings.model.base_url, settings.model.batch_size)
 
 
 def checker(style: Style) -> Check:

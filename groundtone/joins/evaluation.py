@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.detector_card import detector_card
 from eval.metrics import Metric, house_metrics
 from eval.metrics.tone import ToneBands, learn_bands
 from eval.report import to_markdown
@@ -17,8 +18,9 @@ from eval.suite import GeneralItem, read_changes, read_general, read_questions
 from eval.summary import summarise
 from groundtone.assistant import Voice
 from groundtone.errors import DataError
+from groundtone.feedback import Feedback
 from groundtone.files import now_iso, sha256_text, write_atomic
-from groundtone.joins.arms import ARMS, Models, build_arm, load_models, style_of, with_reader
+from groundtone.joins.arms import ARMS, Models, build_arm, detector_of, load_models, style_of, with_reader
 from groundtone.joins.given import GivenContext
 from groundtone.joins.leak import ask_leak, leak_material
 from groundtone.joins.retrievers import Edit, Edited, Remembering, edited
@@ -80,6 +82,13 @@ def evaluate_arms(
         created=now_iso(),
         chance=settings.eval.chance,
         unasked=leak.unasked,
+        card=detector_card(
+            records,
+            Feedback(project.feedback_path).judged(),
+            detector=settings.eval.detector,
+            min_verdicts=settings.eval.min_verdicts,
+            seed=settings.eval.seed,
+        ),
         resamples=settings.eval.resamples,
         seed=settings.eval.seed,
     )
@@ -125,12 +134,14 @@ def half_of(material: Material, *, choosing: bool) -> Material:
     decide no check of the gate.
     """
 
-    def wanted(item: str) -> bool:
-        return (sha256_text(item)[0] in "01234567") == choosing
-
-    questions = tuple(q for q in material.questions if wanted(q.id))
-    general = tuple(item for item in material.general if wanted(item.question.id))
+    questions = tuple(q for q in material.questions if in_choosing_half(q.id) == choosing)
+    general = tuple(item for item in material.general if in_choosing_half(item.question.id) == choosing)
     return replace(material, questions=questions, general=general)
+
+
+def in_choosing_half(item: str) -> bool:
+    """Whether settings are chosen on the question or general item of that id."""
+    return sha256_text(item)[0] in "01234567"
 
 
 def _first_of_each(items: Sequence[Any], kind: Callable[[Any], str], limit: int | None) -> Iterator[Any]:
@@ -192,6 +203,7 @@ def ask_questions(
         out_dir=out_dir,
         metrics=_metrics(settings, material),
         boilerplate=_boilerplate(material.style),
+        detector=detector_of(settings),
         batch_size=settings.eval.batch_size,
         progress=progress,
     )
@@ -244,6 +256,7 @@ def ask_heldout(
         out_dir=out_dir,
         metrics=_metrics(settings, material),
         boilerplate=_boilerplate(material.style),
+        detector=detector_of(settings),
         batch_size=settings.eval.batch_size,
         progress=progress,
     )

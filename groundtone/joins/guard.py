@@ -13,9 +13,9 @@ from typing import Any
 from eval.checks import run_check
 from eval.estimates import from_json
 from eval.forgetting import ALL_SUITES, compare
-from eval.suite import GeneralItem
+from eval.suite import GeneralItem, read_general
 from groundtone.errors import DataError
-from groundtone.joins.evaluation import CHOSEN, half_of, read_material
+from groundtone.joins.evaluation import CHOSEN, in_choosing_half
 from groundtone.joins.given import GivenContext
 from groundtone.models.generate import LocalModel
 from groundtone.models.weights import Base
@@ -49,7 +49,9 @@ def notes_of(settings: Settings, run: Path) -> dict[str, Any]:
 def items_of(settings: Settings) -> tuple[GeneralItem, ...]:
     """The choosing half of the watched suites, at most `tuning.guard.items` of each, spread over the file."""
     given = settings.tuning.guard
-    general = half_of(read_material(settings), choosing=True).general
+    path = settings.path(settings.eval.general)
+    found = read_general(path) if path.exists() else ()
+    general = [item for item in found if in_choosing_half(item.question.id)]
     suites = sorted({item.suite for item in general})
     unknown = sorted(set(given.suites) - set(suites))
     if unknown or not suites:

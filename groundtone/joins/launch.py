@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groundtone.errors import ConfigError
+from groundtone.joins.methods import SEVERAL
 from groundtone.models.device import pick_device
 from groundtone.settings import Settings
 
@@ -22,8 +23,12 @@ def launch(settings: Settings, arguments: Sequence[str], *, processes: int) -> i
     """Runs `groundtone ARGUMENTS` in so many processes and returns the exit code.
 
     On GPUs under `accelerate launch`, with tuning.accelerate as its configuration (FSDP, several machines). On CPUs
-    accelerate would need MPI for that, so torch's own launcher starts them, and they talk through gloo.
+    accelerate would need MPI for that, so torch's own launcher starts them, and they talk through gloo. Raises
+    ConfigError for a method that trains in one process, and for a configuration that is not there or for GPUs.
     """
+    method = settings.tuning.method
+    if method not in SEVERAL:
+        raise ConfigError([f"tuning.method {method} trains in one process: {' and '.join(SEVERAL)} in several"])
     module = ("-m", "groundtone.cli.main", *arguments)
     config = settings.tuning.accelerate
     environment = dict(os.environ)

@@ -115,7 +115,7 @@ class _Search:
 
     def many(self, pairs: Sequence[VoicePair], groups: Sequence[tuple[str, ...]]) -> list[list[Candidate]]:
         """For each row its candidates, best first."""
-        found = []
+        found: list[list[Candidate]] = []
         for pair, allowed in zip(pairs, groups, strict=True):
             self._progress("rows like the runtime", len(found), len(pairs))
             found.append(self._one(pair, allowed))

@@ -8,6 +8,7 @@ for one prompt, have no unit and no zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from groundtone.models.weights import Base, resolve_folder
 from groundtone.types import Prompt
 
 __all__ = ["RewardFormat", "RewardModel", "load_reward_base"]
+
+
+_HEADS = {"score", "classifier"}  # what transformers calls it, and PEFT trains and stores whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ def load_reward_base(id_or_path: str, *, dtype: str = "auto", device: str = "aut
             "such as BERT, with a tokenizer and .safetensors weights"
         ) from error
     model.to(place).eval().requires_grad_(False)
+    if _mixes(str(place), str(precision).removeprefix("torch.")):
+        for name in _HEADS & dict(model.named_children()).keys():
+            model.get_submodule(name).float()
     known = (config.get_text_config().to_dict().get("max_position_embeddings"), tokenizer.model_max_length)
     limit = min((n for n in known if isinstance(n, int) and 0 < n < 10_000_000), default=None)
     return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
@@ -138,9 +145,17 @@ class RewardModel:
         width, pad, device = max(map(len, rows)), self.base.tokenizer.pad_token_id, self.base.device
         ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-        with torch.inference_mode():
+        mixed: AbstractContextManager[Any] = nullcontext()
+        if _mixes(device, self.base.dtype):
+            mixed = torch.autocast(torch.device(device).type, dtype=getattr(torch, self.base.dtype))
+        with torch.inference_mode(), mixed:
             values: list[float] = self._network(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
         return values
+
+
+def _mixes(device: str, dtype: str) -> bool:
+    """Whether the head computes in float32 above a narrower base: in 16 bits, its small updates would round away."""
+    return dtype == "bfloat16" or (dtype == "float16" and device.startswith("cuda"))
 
 
 def _reads_both_ways(config: Any) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from retrieval.index import Index
 from retrieval.lexical import index_text, match_expression, query_terms
-from retrieval.postings import read_postings, token_of
+from retrieval.postings import Postings, read_postings, token_of
 from retrieval.schema import TOKENIZE
-from retrieval.word_scores import Matches, WordScores, best_of
+from retrieval.word_scores import READ_ALL_AFTER, Matches, WordScores, best_of
 from tests.retrieval.hashing_encoder import HashingEncoder
 
 _VOCABULARY = ["bike", "bikes", "harbour", "price", "4.90", "e-mail", "港口", "猫", "return", "The", "naïve", "day"]
@@ -32,16 +33,18 @@ class Table:
             self.db.execute("DELETE FROM words WHERE rowid = ?", (row,))
         self.rows = np.array([row for row, *_ in cut[gone:]], dtype=np.int64)
         self.read_at_once = 0
+        self.asked: list[str] = []
 
     def bm25(self, expression: str) -> dict[int, float]:
         found = self.db.execute("SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?", (expression,))
         return dict(found.fetchall())
 
     def term_scores(self, term: str) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.append(term)
         found = self.bm25(term)
         return np.array(list(found), dtype=np.int64), np.array(list(found.values()), dtype=np.float32)
 
-    def postings(self):  # type: ignore[no-untyped-def]
+    def postings(self) -> Postings:
         self.read_at_once += 1
         return read_postings(self.db)
 
@@ -79,13 +82,10 @@ def test_long_passages_and_frequent_words_are_scored_as_fts5_does() -> None:
 
 def test_a_word_is_read_once_and_the_least_used_goes_first() -> None:
     table = Table([("", f"w{n} common") for n in range(30)])
-    asked: list[str] = []
-    plain = table.term_scores
-    table.term_scores = lambda term: (asked.append(term), plain(term))[1]  # type: ignore[method-assign]
     scores = WordScores(table.rows, read_all_after=10**6, most=150)  # room for two words
     for query in ("w1", "w1", "w2", "w1", "w3", "w1", "w2"):
         scores.matches(query_terms(query), table)
-    assert asked == ['"w1"', '"w2"', '"w3"', '"w2"']
+    assert table.asked == ['"w1"', '"w2"', '"w3"', '"w2"']
 
 
 def test_rows_that_the_snapshot_does_not_know_are_left_out() -> None:
@@ -99,7 +99,7 @@ def test_rows_that_the_snapshot_does_not_know_are_left_out() -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 12), st.randoms())
-def test_the_best_are_those_of_a_sorted_list(values: list[int], count: int, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_best_are_those_of_a_sorted_list(values: list[int], count: int, random: Random) -> None:
     allowed = np.array([random.random() < 0.7 for _ in values])
     found = Matches(np.arange(len(values)), np.array(values, dtype=np.float32))
     best = best_of(found, count, allowed=allowed)
@@ -120,7 +120,7 @@ def test_a_process_that_goes_on_searching_finds_the_same(tmp_path: Path) -> None
         for query in queries:
             with Index.open(tmp_path / "i.sqlite", encoder=HashingEncoder(), fusion_weight=0.0) as fresh:
                 cold.append(fresh.search(query, k=5))
-        warm = [[index.search(query, k=5) for query in queries] for _ in range(3)][-1]
+        warm = [[index.search(query, k=5) for query in queries] for _ in range(READ_ALL_AFTER)][-1]
         assert [[h.passage.id for h in hits] for hits in warm] == [[h.passage.id for h in hits] for hits in cold]
         (root / "3.md").unlink()
         index.update(root)

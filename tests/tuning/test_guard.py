@@ -98,8 +98,13 @@ def test_modes_and_random_states_are_what_they_were_even_after_an_error():
     model = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(2, 2)).train()
     model[1].eval()
     before = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="broken"), undisturbed(model):
-        torch.rand(3)
-        raise RuntimeError("broken")
+
+    def broken() -> None:
+        with undisturbed(model):
+            torch.rand(3)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        broken()
     assert torch.equal(torch.get_rng_state(), before)
     assert (model.training, model[0].training, model[1].training) == (True, True, False)

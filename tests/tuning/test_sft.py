@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from groundtone.errors import DataError, ModelError, ProjectError
@@ -190,6 +191,22 @@ def test_packed_rows_do_not_see_each_other(pairs, settings, tmp_path):
     packed = train(pairs, out_dir=tmp_path / "packed", packing=True, **one)
     assert (padded.steps, packed.steps) == (1, 1)
     assert packed.first_loss == pytest.approx(padded.first_loss, abs=1e-4)
+
+
+def test_batches_by_length_are_gone_on_with_where_they_stopped(pairs, settings, tmp_path):
+    given = {**settings, "length_grouped": True, "batch_size": 2, "epochs": 2, "heldout": ()}
+    whole = train(pairs, out_dir=tmp_path / "whole", **given)
+
+    def stop(line):
+        if line["step"] == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, out_dir=tmp_path / "part", on_step=stop, **given)
+    resumed = train(pairs, out_dir=tmp_path / "part", resume=True, **given)
+    assert (resumed.tokens, resumed.last_loss) == (whole.tokens, whole.last_loss)
+    a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, resumed))
+    assert all(torch.equal(a[key], b[key]) for key in a), "to the bit"
 
 
 def test_layers_that_do_not_exist_are_named_with_those_that_do(pairs, settings, tmp_path):

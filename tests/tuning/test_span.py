@@ -12,7 +12,7 @@ from groundtone.models.reader import Reader
 from groundtone.models.span_format import SpanFormat
 from tests.tiny_encoder import save_tiny_encoder
 from tuning.engine import Finished
-from tuning.lora import Lora
+from tuning.lora import Lora, Variant
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
 from tuning.span import laid_out, train_reader
@@ -21,6 +21,7 @@ from tuning.span_rows import SpanRow, encode, read_span_rows
 
 NAMES = "heron otter teal gull finch robin"
 PLACES = "harbour attic cellar garden tower stable"
+WIDE = Lora(targets="all-linear")
 WORDS = f"where is the it stands in at today and was painted {NAMES} {PLACES}".split()
 
 
@@ -43,9 +44,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_encoder(tmp_path_factory.mktemp("encoder"), words=WORDS)
 
 
-def tune(base: Path, out: Path, *, epochs: int = 12, resume: bool = False, **given: object) -> Finished:
+def tune(
+    base: Path, out: Path, *, epochs: int = 12, resume: bool = False, lora: Lora = WIDE, **given: object
+) -> Finished:
     return train_reader(
-        rows(), base=str(base), out_dir=out, heldout=rows()[:6], lora=Lora(targets="all-linear"),
+        rows(), base=str(base), out_dir=out, heldout=rows()[:6], lora=lora,
         recipe=Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6),
         checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -81,8 +84,13 @@ def test_a_reading_stands_in_its_passage_and_does_not_depend_on_the_batch(base: 
     assert [r.score for r in alone] == pytest.approx([r.score for r in together[:4]], abs=0.1)
 
 
-def test_the_engines_read_as_the_trained_model_does(base: Path, trained: Finished) -> None:
+@pytest.mark.parametrize("variant", ["plain", "rslora"])
+def test_the_engines_read_as_the_trained_model_does(
+    base: Path, trained: Finished, tmp_path: Path, variant: Variant
+) -> None:
     """The merged weights in numpy against PEFT's own forward pass."""
+    if variant != "plain":
+        trained = tune(base, tmp_path / "run", epochs=2, lora=Lora(targets="all-linear", variant=variant))
     import torch
     from peft import PeftModel
 
@@ -99,6 +107,12 @@ def test_the_engines_read_as_the_trained_model_does(base: Path, trained: Finishe
     logits = states @ reader._head[0].T + reader._head[1]
     assert logits[:, 0].tolist() == pytest.approx(out.start_logits[0].tolist(), abs=1e-3)
     assert logits[:, 1].tolist() == pytest.approx(out.end_logits[0].tolist(), abs=1e-3)
+
+
+def test_a_reader_whose_adapter_is_no_addition_is_refused(base: Path, tmp_path: Path) -> None:
+    made = tune(base, tmp_path / "run", epochs=1, lora=Lora(targets="all-linear", variant="dora"))
+    with pytest.raises(ModelError, match="is a DoRA"):
+        Reader.load(made.adapter, base=str(base), device="cpu")
 
 
 def test_an_empty_passage_has_no_answer(base: Path, trained: Finished) -> None:

@@ -70,7 +70,7 @@ def test_another_shape_is_refused(
 def test_another_base_is_refused(
     tmp_path: Path, pairs: list[VoicePair], settings: Settings, trained: Finished, folder: Callable[[str], Path]
 ) -> None:
-    with pytest.raises(ModelError, match="set model.id to its base"):
+    with pytest.raises(ModelError, match=r"set model\.id to its base"):
         train(pairs, out_dir=tmp_path / "run", start=trained.adapter, **settings | {"base": str(folder("qwen2"))})
     assert not (tmp_path / "run" / "training.json").exists()
 

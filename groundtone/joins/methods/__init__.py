@@ -34,3 +34,6 @@ METHODS: dict[str, Method] = {
 
 # What `groundtone tune --dry-run` times, for the methods whose steps are one pass over rows of tokens.
 ROWS: dict[str, Callable[[Settings], RowsOf]] = {"sft": voice_rows, "pretrain": domain_rows}
+
+# Methods that may run in several processes: one of them writes, the others only train.
+SEVERAL = ("sft", "pretrain")

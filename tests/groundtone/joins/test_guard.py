@@ -9,13 +9,18 @@ import pytest
 import yaml
 
 from eval.suite import read_general
+from groundtone import pipeline
 from groundtone.errors import DataError
+from groundtone.files import sha256_file
 from groundtone.joins.evaluation import CHOSEN, half_of, read_material
 from groundtone.joins.guard import items_of, notes_of, watch_of
 from groundtone.models.weights import load_base
+from groundtone.project import Project
 from groundtone.settings import Settings, load_settings
 from tests.tiny_models import save_tiny
 from tuning.guard import GUARD_LOG, LAST_GOOD
+from tuning.recorder import read_metrics
+from tuning.replay import REPLAYED
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,7 @@ def test_the_half_that_an_evaluation_reports_on_is_never_asked(root):
 def test_suites_and_their_number_of_items_are_chosen_and_an_unknown_one_is_named(root):
     assert [item.suite for item in items_of(opened(root))] == ["sums"] * 3 + ["words"] * 3
     assert {item.suite for item in items_of(opened(root, suites="[words]"))} == {"words"}
-    with pytest.raises(DataError, match="names poems, but general.jsonl has sums, words"):
+    with pytest.raises(DataError, match=r"names poems, but general\.jsonl has sums, words"):
         items_of(opened(root, suites="[poems]"))
     assert watch_of(load_settings(root, ["tuning.guard.every=null"])) is None
 
@@ -98,3 +103,19 @@ def test_the_manifest_says_why_it_stopped_and_that_the_items_had_a_part_in_it(ro
     assert notes[CHOSEN] is True
     assert (notes["guard"]["stopped_at"], notes["guard"]["restored"]) == (4, 2)
     assert "sums -40.0 points" in notes["guard"]["why"]
+
+
+def test_a_guarded_run_with_replay_from_the_base_and_divergence_goes_from_settings_to_manifest(root):
+    rows = [{"prompt": f"Boat {n}?", "reply": "Ahoy! We mend it.", "source": f"s{n}"} for n in range(6)]
+    (root / "voice.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(40)))
+    rest = ["heldout=null", "epochs=2", "batch_size=4", 'facts="off"', "data_checks=report", "kl=0.5"]
+    general = ["replay=0.4", "replay_data=prompts.jsonl", "replay_from=base"]
+    given = [f"tuning.{key}" for key in ("data=voice.jsonl", *rest, *general)]
+    run = pipeline.tune(Project(root), load_settings(root, [*given, "eval.max_new_tokens=96"]))
+    notes = run.manifest.notes
+    assert notes["replay"]["rows"] == 4
+    assert notes["replay"]["sha256"] == sha256_file(run.path / REPLAYED)
+    assert notes["guard"]["looks"] == 3
+    assert "no suite left its margin" in notes["guard"]["said"]
+    assert any("kl" in line for line in read_metrics(run.path))

@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_of_one(project: Path) -> None:
     alone = pipeline.tune(Project(project), load_settings(project))
     halves = ["--project", str(project), "--set", "tuning.batch_size=2", "--launch", "2", "--json"]
@@ -53,5 +54,7 @@ def test_two_processes_give_the_loss_of_one(project: Path) -> None:
 
 
 def test_a_configuration_that_is_not_there_or_not_for_cpus_is_refused(project: Path) -> None:
+    with pytest.raises(ConfigError, match="method grpo trains in one process"):
+        launch(load_settings(project, ["tuning.method=grpo"]), [], processes=2)
     with pytest.raises(ConfigError, match="the device is a CPU"):
         launch(load_settings(project, ["tuning.accelerate=fsdp.yaml"]), [], processes=2)

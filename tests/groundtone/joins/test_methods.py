@@ -1,4 +1,4 @@
-"""Methods by their names through `pipeline.tune`: documents as they lie in a folder, whole models, presets, tracking."""
+"""Methods by their names through `pipeline.tune`: documents from a folder, whole models, presets, tracking."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_model_tuned_in_full_stands_beside_its_base(tmp_path: Path, tiny: Path
     models = load_models(project, settings, tuned=run.id)
     assert isinstance(models.base, LocalModel)
     assert isinstance(models.tuned, LocalModel)
-    asked = [Prompt(system="", user="Number 3?")]
+    asked = [Prompt(({"role": "user", "content": "Number 3?"},), "Number 3?")]
     assert models.base.generate(asked, max_new_tokens=4) == LocalModel.load(str(tiny)).generate(asked, max_new_tokens=4)
     assert models.tuned.base.folder == model_folder(run.path)
     assert (

@@ -79,3 +79,15 @@ def test_the_seed_decides_the_head(causal):
         heads.append(load_reward_base(causal.id).model.score.weight)
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
+
+
+def test_in_16_bits_the_head_stays_in_32_and_the_scores_stay_near(causal):
+    import torch
+
+    narrow = load_reward_base(causal.id, dtype="bfloat16")
+    assert (narrow.dtype, narrow.model.score.weight.dtype) == ("bfloat16", torch.float32)
+    with torch.no_grad():
+        narrow.model.score.weight.copy_(causal.model.score.weight)
+    prompt = of_pair(PAIR)
+    near, exact = (RewardModel(base, base.model).score([prompt], [PAIR.reply])[0] for base in (narrow, causal))
+    assert near == pytest.approx(exact, rel=0.2, abs=0.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import yaml
 from groundtone import pipeline
 from groundtone.project import Project
 from groundtone.server.app import create_app
-from groundtone.server.run import Server
+from groundtone.server.run import Server, listen
 from groundtone.server.state import State
 from groundtone.settings import load_settings
 from tests.tiny_models import save_tiny
@@ -65,8 +64,7 @@ def make_project(root: Path, *, model: str) -> Project:
 def serving(project: Project, *overrides: str) -> Iterator[Served]:
     """A server of the project in a thread of this process, stopped at the end."""
     app = create_app(project, load_settings(project.root, overrides))
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening = listen("127.0.0.1", 0)
     server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
