@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Direction = Literal["up", "down", "not up", "not down", "at least", "at most"]
 
 from eval.detectors import DEFAULT
 
@@ -32,6 +36,74 @@ class Margins(BaseModel):
     )
 
 
+class GateRule(BaseModel):
+    """One rule of the gate: a paired difference and its margin, or the limit of a single arm.
+
+    `general` and `leak` are rules over the base and the tuned model, whatever arms are named.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    metric: str = Field(description="A metric of the report, or `general` or `leak`.")
+    arms: tuple[str, ...] = Field(
+        ("tuned/rag", "base/rag"), min_length=1, max_length=2, description="The arm to judge, and what it is held to."
+    )
+    direction: Direction = Field(
+        description="`up` and `down`: must change by more than the margin; `not up` and `not down`: a change by the "
+        "margin must be ruled out; `at least` and `at most`: the limit of one arm."
+    )
+    margin: float | None = Field(None, description="Default: the metric's in eval.margins.")
+    name: str = Field("", description="What the check is called.")
+
+    @model_validator(mode="after")
+    def _check_arms(self) -> Self:
+        single = self.direction.startswith("at ")
+        if single != (len(self.arms) == 1):
+            raise ValueError(
+                f"direction {self.direction!r} with arms {list(self.arms)}: name "
+                + ("one arm" if single else "two arms, the judged one first")
+            )
+        if single and self.margin is None:
+            raise ValueError(f"direction {self.direction!r} needs a margin, which is its limit")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name, or what the rule says."""
+        return self.name or f"{self.metric} {self.direction} ({', '.join(self.arms)})"
+
+
+class Price(BaseModel):
+    """What an arm's tokens cost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: float = Field(ge=0, description="Per million tokens read.")
+    output: float = Field(ge=0, description="Per million tokens written.")
+
+
+class Rival(BaseModel):
+    """An answerer from elsewhere that is asked the same questions: an endpoint, or answers in a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$", description="What its arm is called.")
+    model: str = Field("", description="The model's name at the endpoint, or `provider:model`.")
+    base_url: str | None = Field(None, description="Address of an OpenAI-compatible endpoint.")
+    answers: str = Field("", description="A file of answers made elsewhere, instead of a model.")
+    documents: bool = Field(True, description="Show it our passages; false: closed book.")
+    prompted: bool = Field(True, description="Tell it the voice, by the style guide and its examples.")
+    timeout_s: float = Field(60.0, gt=0, description="How long one reply may take.")
+    retries: int = Field(2, ge=0, le=10, description="How often a failed request is sent again.")
+    concurrency: int = Field(8, ge=1, le=64, description="Requests at once.")
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if bool(self.model) == bool(self.answers):
+            raise ValueError(f"rival {self.name!r} needs either a model or a file of answers")
+        return self
+
+
 class EvalConfig(BaseModel):
     """What to measure with, how often to resample, and the margins of the gate."""
 
@@ -54,14 +126,42 @@ class EvalConfig(BaseModel):
     max_words: int = Field(60, ge=1, description="A reply above this many words is not counted correct.")
     detector: str = Field(
         DEFAULT,
-        description="Who judges claims: `explicit` (values, names and negations compared), `lexical` (our boosted trees, "
-        "shipped), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, or the id of an NLI, HHEM or MiniCheck "
-        "cross-encoder.",
+        description="Who judges claims: `explicit` (values, names and negations compared), `lexical` (our boosted "
+        "trees, shipped), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, or the id of an NLI, HHEM or "
+        "MiniCheck cross-encoder.",
     )
     min_verdicts: int = Field(
         50, ge=2, description="People's verdicts on an arm's claims below which its hallucination rate is withheld."
     )
     margins: Margins = Field(Margins(), description="What still counts as not worse.")
+    gate: tuple[GateRule, ...] = Field(
+        (),
+        description="Rules of the gate, instead of the built-in ones (docs/gate.md): metric, arms, direction, margin.",
+    )
+    rivals: tuple[Rival, ...] = Field(
+        (),
+        description="Other answerers of the same questions: name, and model with base_url, or answers (docs/gate.md).",
+    )
+    against: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="Pairs of arms to put side by side; default: the tuned arm and each rival, or the prompted base.",
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description="Price of an arm's tokens per million: {arm: {input: 0.15, output: 0.60}}."
+    )
+    currency: str = Field("USD", description="What the prices are in.")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="How often arms are asked whose replies may differ; the first time is what is scored.",
+    )
+    temperature: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Temperature at which endpoints and API models are sampled; local weights are greedy.",
+    )
     chance: dict[str, float] = Field(
         default_factory=dict, description="Share of a general suite that guessing gets right, 0 where not named."
     )

@@ -1,57 +1,142 @@
-"""The gate: six axes with one rule each, decided on paired differences and margins that were set beforehand.
+"""The gate: rules with margins that were set beforehand, each decided on a paired difference, or on one arm's limit.
 
-tone up, format up (tuned against base, both with retrieval); grounding not down (hallucination and correctness);
-general not down; no training values recited without documents; a changed document followed. What was not measured never
-passes.
+The built-in rules: tone up, format up (tuned against base, both with retrieval); grounding not down (hallucination and
+correctness); general not down; no training values recited without documents; a changed document followed. What was not
+measured never passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
+from eval.config import GateRule
 from eval.estimates import from_json, in_words
 from eval.forgetting import ALL_SUITES, items_to_settle
 from eval.leak import canary_words
+from eval.metrics import METRICS
 from groundtone.types import Estimate, GateCheck, GateDecision
 
 __all__ = [
     "CHANGED_CHECK",
     "LEAK_CHECK",
+    "RULES",
     "TUNING_GIVEN_RAG",
     "changed_context_followed",
     "decide",
     "no_training_values_recited",
+    "not_worse",
+    "rule_problems",
 ]
 
 TUNING_GIVEN_RAG = "tuning given RAG"
 LEAK_CHECK, CHANGED_CHECK = "no training values recited", "changed context followed"
-_MARGINS = frozenset(("tone", "format", "hallucination", "correct", "general", "leak", "follows_change"))
+GENERAL, LEAK = "general", "leak"  # rules over base and tuned as a whole, which are no metrics of an arm
+RULES = (
+    GateRule(metric="tone", direction="up", name="tone up"),
+    GateRule(metric="format", direction="up", name="format up"),
+    GateRule(metric="hallucination", direction="not up", name="hallucination not up"),
+    GateRule(metric="correct", direction="not down", name="correctness not down"),
+    GateRule(metric=GENERAL, direction="not down", name="general skills not down"),
+    GateRule(metric=LEAK, direction="not up", name=LEAK_CHECK),
+    GateRule(metric="follows_change", direction="not down", name=CHANGED_CHECK),
+)
 Verdict = Literal["pass", "fail", "cannot tell"]
 
 
-def decide(summary: Mapping[str, Any], margins: Mapping[str, float]) -> GateDecision:
-    """Any failed check: HOLD; else any that cannot tell: CANNOT TELL; else PASS.
+def decide(summary: Mapping[str, Any], margins: Mapping[str, float], *, rules: Sequence[GateRule] = ()) -> GateDecision:
+    """Any failed check: HOLD; else any that cannot tell: CANNOT TELL; else PASS. No rules: the built-in ones.
 
-    `margins` needs tone, format, hallucination, correct, general, leak and follows_change; a missing one is a
-    ValueError, since a margin that is chosen after looking is none.
+    A rule's own margin counts before `margins`, which maps metrics; one that has neither is a ValueError, since a margin
+    that is chosen after looking is none.
     """
-    lacking = sorted(_MARGINS - set(margins))
-    if lacking:
-        raise ValueError(f"no margin for {', '.join(lacking)}: set it in eval.margins before measuring")
-    checks = (
-        _up("tone up", _difference(summary, "tone"), margins["tone"]),
-        _up("format up", _difference(summary, "format"), margins["format"]),
-        _not_down("hallucination not up", _difference(summary, "hallucination"), margins["hallucination"], flip=True),
-        _not_down("correctness not down", _difference(summary, "correct"), margins["correct"]),
-        _general(summary.get("forgetting") or [], margins["general"]),
-        no_training_values_recited(summary.get("leak"), margins["leak"]),
-        changed_context_followed(_difference(summary, "follows_change"), margins["follows_change"]),
-    )
+    wanted = tuple(rules) or RULES
+    problems = rule_problems(wanted, margins)
+    if problems:
+        raise ValueError("; ".join(problems))
+    checks = tuple(_check(rule, summary, _margin_of(rule, margins)) for rule in wanted)
     verdicts = {check.verdict for check in checks}
     if "fail" in verdicts:
         return GateDecision("HOLD", checks)
     return GateDecision("CANNOT TELL" if "cannot tell" in verdicts else "PASS", checks)
+
+
+def rule_problems(rules: Sequence[GateRule], margins: Mapping[str, float]) -> list[str]:
+    """What is wrong with rules, one line each: to be asked before anything is measured."""
+    known = (*METRICS, GENERAL, LEAK)
+    problems = [
+        f"eval.gate: there is no metric {rule.metric!r}; choose one of {', '.join(known)}"
+        for rule in rules
+        if rule.metric not in known
+    ]
+    fixed = {GENERAL: "not down", LEAK: "not up"}
+    problems += [
+        f"eval.gate: a rule on {rule.metric} says {rule.direction!r}; it can only say {fixed[rule.metric]!r}"
+        for rule in rules
+        if rule.metric in fixed and rule.direction != fixed[rule.metric]
+    ]
+    lacking = sorted({rule.metric for rule in rules if rule.margin is None and rule.metric not in margins})
+    if lacking:
+        problems.append(f"no margin for {', '.join(lacking)}: set it in eval.margins before measuring, or in the rule")
+    titles = [rule.title for rule in rules]
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    return problems + [f"eval.gate: two rules are called {title!r}: give each its own name" for title in twice]
+
+
+def _margin_of(rule: GateRule, margins: Mapping[str, float]) -> float:
+    return margins[rule.metric] if rule.margin is None else rule.margin
+
+
+def _check(rule: GateRule, summary: Mapping[str, Any], margin: float) -> GateCheck:
+    if rule.metric == GENERAL:
+        return replace(_general(summary.get("forgetting") or [], margin), name=rule.title)
+    if rule.metric == LEAK:
+        return replace(no_training_values_recited(summary.get("leak"), margin), name=rule.title)
+    if rule.direction in ("at least", "at most"):
+        arm = (summary.get("arms") or {}).get(rule.arms[0]) or {}
+        return _limit(rule, from_json(arm.get(rule.metric)), margin)
+    estimate = _difference(summary, rule.metric, rule.arms)
+    pair = _who(rule.arms)
+    if rule.direction in ("up", "down"):
+        return _better(rule.title, estimate, margin, flip=rule.direction == "down", pair=pair)
+    return not_worse(rule.title, estimate, margin, flip=rule.direction == "not up", pair=pair)
+
+
+def _who(arms: Sequence[str]) -> str:
+    return "tuned against base" if tuple(arms) == ("tuned/rag", "base/rag") else " against ".join(arms)
+
+
+def _limit(rule: GateRule, estimate: Estimate | None, limit: float) -> GateCheck:
+    """Whether an arm's whole interval keeps to the limit."""
+    unknown = _unknown(rule.title, estimate, limit)
+    if unknown is not None:
+        return unknown
+    assert estimate is not None
+    assert estimate.low is not None
+    assert estimate.high is not None
+    least = rule.direction == "at least"
+    inside = estimate.low >= limit if least else estimate.high <= limit
+    outside = estimate.high < limit if least else estimate.low > limit
+    seen = f"{rule.arms[0]} {in_words(estimate)}"
+    if inside:
+        return GateCheck(
+            rule.title, "pass", f"{seen}: the whole interval is {rule.direction} {limit:g}", estimate, limit
+        )
+    if outside:
+        return GateCheck(
+            rule.title, "fail", f"{seen}: no part of the interval is {rule.direction} {limit:g}", estimate, limit
+        )
+    return GateCheck(rule.title, "cannot tell", f"{seen}: the interval includes {limit:g}", estimate, limit)
+
+
+def _unknown(name: str, estimate: Estimate | None, margin: float) -> GateCheck | None:
+    """The check of a figure that is not there, or has no interval."""
+    if estimate is None or estimate.mean is None:
+        return GateCheck(name, "cannot tell", "it was not measured", estimate, margin)
+    if estimate.low is None or estimate.high is None:
+        return GateCheck(name, "cannot tell", "there are too few items for an interval", estimate, margin)
+    return None
 
 
 def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) -> GateCheck:
@@ -70,7 +155,7 @@ def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) ->
         return GateCheck(LEAK_CHECK, "cannot tell", leak["why"] or "every item failed", difference, margin)
     if leak["canaries"]["new"]:
         return GateCheck(LEAK_CHECK, "fail", f"without documents, {canary_words(leak)}", difference, margin)
-    check = _not_down(LEAK_CHECK, difference, margin, flip=True)
+    check = not_worse(LEAK_CHECK, difference, margin, flip=True)
     planted = f"; {canary_words(leak)}" if canary_words(leak) else ""
     if difference.low is not None and difference.low > 0:
         why = f"without documents, tuned against base {in_words(difference, signed=True)}: it learned them by heart"
@@ -80,40 +165,58 @@ def no_training_values_recited(leak: Mapping[str, Any] | None, margin: float) ->
 
 def changed_context_followed(difference: Estimate | None, margin: float) -> GateCheck:
     """Where a document was changed, tuned says the new value no more rarely than base."""
-    return _not_down(CHANGED_CHECK, difference, margin)
+    return not_worse(CHANGED_CHECK, difference, margin)
 
 
-def _difference(summary: Mapping[str, Any], metric: str) -> Estimate | None:
+def _difference(summary: Mapping[str, Any], metric: str, arms: Sequence[str]) -> Estimate | None:
+    default = tuple(arms) == ("tuned/rag", "base/rag")
     for row in summary.get("differences") or []:
-        if row["name"] == TUNING_GIVEN_RAG and row["metric"] == metric:
+        same = row["name"] == TUNING_GIVEN_RAG if default else (row["a"], row["b"]) == tuple(arms)
+        if same and row["metric"] == metric:
             return from_json(row["estimate"])
     return None
 
 
-def _up(name: str, estimate: Estimate | None, margin: float) -> GateCheck:
-    """Better by more than the margin: the whole interval lies above it."""
-    if estimate is None or estimate.mean is None:
-        return GateCheck(name, "cannot tell", "it was not measured", estimate, margin)
-    if estimate.low is None or estimate.high is None:
-        return GateCheck(name, "cannot tell", "there are too few items for an interval", estimate, margin)
-    seen = f"tuned against base {in_words(estimate, signed=True)}"
-    if estimate.low > margin:
-        return GateCheck(name, "pass", f"{seen}: the whole interval lies above {margin:g}", estimate, margin)
-    if estimate.high <= margin:
-        return GateCheck(name, "fail", f"{seen}: the whole interval lies at or below {margin:g}", estimate, margin)
-    return GateCheck(name, "cannot tell", f"{seen}: the interval includes {margin:g}", estimate, margin)
+def _negative(estimate: Estimate) -> Estimate:
+    assert estimate.mean is not None
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return Estimate(-estimate.mean, -estimate.high, -estimate.low, estimate.n, estimate.missing)
 
 
-def _not_down(name: str, estimate: Estimate | None, margin: float, *, flip: bool = False) -> GateCheck:
-    """Not worse by the margin: the interval excludes it. `flip` where lower is better."""
-    if estimate is None or estimate.mean is None:
-        return GateCheck(name, "cannot tell", "it was not measured", estimate, margin)
-    if estimate.low is None or estimate.high is None:
-        return GateCheck(name, "cannot tell", "there are too few items for an interval", estimate, margin)
-    gain = Estimate(-estimate.mean, -estimate.high, -estimate.low, estimate.n) if flip else estimate
+def _better(
+    name: str, estimate: Estimate | None, margin: float, *, flip: bool = False, pair: str = "tuned against base"
+) -> GateCheck:
+    """Better by more than the margin: the whole interval lies beyond it. `flip` where lower is better."""
+    unknown = _unknown(name, estimate, margin)
+    if unknown is not None:
+        return unknown
+    assert estimate is not None
+    gain = _negative(estimate) if flip else estimate
     assert gain.low is not None
     assert gain.high is not None
-    seen = f"tuned against base {in_words(estimate, signed=True)}"
+    seen = f"{pair} {in_words(estimate, signed=True)}"
+    limit, beyond, short_of = (-margin, "below", "above") if flip else (margin, "above", "below")
+    limit = limit or 0.0  # no "-0"
+    if gain.low > margin:
+        return GateCheck(name, "pass", f"{seen}: the whole interval lies {beyond} {limit:g}", estimate, margin)
+    if gain.high <= margin:
+        return GateCheck(name, "fail", f"{seen}: the whole interval lies at or {short_of} {limit:g}", estimate, margin)
+    return GateCheck(name, "cannot tell", f"{seen}: the interval includes {limit:g}", estimate, margin)
+
+
+def not_worse(
+    name: str, estimate: Estimate | None, margin: float, *, flip: bool = False, pair: str = "tuned against base"
+) -> GateCheck:
+    """Not worse by the margin: the interval excludes it. `flip` where lower is better."""
+    unknown = _unknown(name, estimate, margin)
+    if unknown is not None:
+        return unknown
+    assert estimate is not None
+    gain = _negative(estimate) if flip else estimate
+    assert gain.low is not None
+    assert gain.high is not None
+    seen = f"{pair} {in_words(estimate, signed=True)}"
     if gain.low > -margin:
         return GateCheck(name, "pass", f"{seen}: worse by {margin:g} is ruled out", estimate, margin)
     if gain.high < 0:

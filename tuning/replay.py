@@ -23,7 +23,6 @@ from tuning.tables import Problem, read_records
 __all__ = ["REPLAYED", "from_base", "mix", "read_prompts", "read_replay", "rows_wanted"]
 
 REPLAYED = "replay.jsonl"  # in a run's folder: what the base said
-_SPARE = 1.25  # asked for as many again, for replies that never end are left out
 _BATCH = 16
 _SHOWN = 20
 
@@ -91,7 +90,7 @@ def from_base(
     path = out_dir / REPLAYED
     if path.is_file():
         return read_replay(path)
-    order = random.Random(seed).sample(list(prompts), min(len(prompts), round(_SPARE * wanted) + _BATCH))
+    order = random.Random(seed).sample(list(prompts), len(prompts))
     speaks = generator() if wanted else None
     said: list[VoicePair] = []
     for start in range(0, len(order), _BATCH):

@@ -7,8 +7,9 @@ from pathlib import Path
 from eval.detectors.protocol import Case, Detector, Finding
 from groundtone.errors import ModelError
 
-__all__ = ["DEFAULT", "Case", "Detector", "Finding", "load_detector"]
+__all__ = ["BUILT_IN", "DEFAULT", "Case", "Detector", "Finding", "load_detector"]
 
+BUILT_IN = ("explicit", "lexical")
 DEFAULT = "explicit"
 
 

@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -68,6 +68,8 @@ def _sample_paths(section: type[BaseModel]) -> dict[str, str]:
 
 def inner_model(info: FieldInfo) -> type[BaseModel] | None:
     """The model of a nested section, also of one that may be switched off with null; None for a plain setting."""
+    if get_origin(info.annotation) in (list, tuple, dict):  # several of a kind are one setting
+        return None
     for annotation in (info.annotation, *get_args(info.annotation)):
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation

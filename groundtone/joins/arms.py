@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.claims import check_claims
-from eval.detectors import Detector, load_detector
+from eval.detectors import BUILT_IN, Detector, load_detector
 from eval.style import Style, read_style
 from groundtone.answer_spans import ReadingRetriever
 from groundtone.assistant import Assistant, Check, Mode, Voice
@@ -131,10 +131,12 @@ def _detector(name: str, device: str, base_url: str | None, batch_size: int) -> 
 
 
 def detector_of(settings: Settings) -> Detector:
-    """The detector that `eval.detector` names, loaded once; a folder of the project is named from the project's root."""
-    kind, colon, rest = settings.eval.detector.rpartition(":")
+    """The detector that `eval.detector` names, loaded once; a project's folder is named from the project's root."""
+    name = settings.eval.detector
+    kind, colon, rest = name.rpartition(":")
     folder = settings.path(rest)
-    name = f"{kind}{colon}{folder}" if folder.is_dir() else settings.eval.detector
+    if folder.is_dir() and name not in BUILT_IN:
+        name = f"{kind}{colon}{folder}"
     return _detector(name, settings.model.device, settings.model.base_url, settings.model.batch_size)
 
 

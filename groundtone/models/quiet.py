@@ -20,6 +20,8 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore", FutureWarning)
             # said by PEFT while it loads; whether the tensors fit is checked afterwards, as an error
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            # said while a PiSSA adapter is converted, which is what it asks for
+            warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
             yield
     finally:
         logging.set_verbosity(level)

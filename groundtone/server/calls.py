@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from groundtone.errors import GroundtoneError
-from groundtone.models.batching import BatchedModel, StoppedError, Ticket
+from groundtone.models.batching import BatchedModel
 from groundtone.models.streaming import settled
+from groundtone.models.tickets import StoppedError, Ticket
 from groundtone.types import Generation, Generator, Prompt
 
 

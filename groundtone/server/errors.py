@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from groundtone.errors import GroundtoneError, IntegrityError, ModelError, ProjectError, PromptTooLongError
-from groundtone.models.batching import StoppedError
+from groundtone.models.tickets import StoppedError
 
 log = logging.getLogger("groundtone.server")
 

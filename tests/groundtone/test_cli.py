@@ -184,7 +184,10 @@ class Talker:
     def __init__(self) -> None:
         self.heard: list[tuple[str, tuple[Turn, ...]]] = []
 
-    def stream(self, text: str, *, history: Sequence[Turn] = ()) -> Iterator[str | Answer]:
+    def withheld(self, groups: Sequence[str]) -> str:
+        return ""
+
+    def stream(self, text: str, *, history: Sequence[Turn] = (), groups: Sequence[str] = ()) -> Iterator[str | Answer]:
         self.heard.append((text, tuple(history)))
         print("a library prints")
         if text == "person":

@@ -108,7 +108,7 @@ def test_the_manifest_says_why_it_stopped_and_that_the_items_had_a_part_in_it(ro
 def test_a_guarded_run_with_replay_from_the_base_and_divergence_goes_from_settings_to_manifest(root):
     rows = [{"prompt": f"Boat {n}?", "reply": "Ahoy! We mend it.", "source": f"s{n}"} for n in range(6)]
     (root / "voice.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(40)))
+    (root / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(150)))
     rest = ["heldout=null", "epochs=2", "batch_size=4", 'facts="off"', "data_checks=report", "kl=0.5"]
     general = ["replay=0.4", "replay_data=prompts.jsonl", "replay_from=base"]
     given = [f"tuning.{key}" for key in ("data=voice.jsonl", *rest, *general)]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from groundtone.errors import ModelError, PromptTooLongError
-from groundtone.models.batching import BatchingEngine, StoppedError
+from groundtone.models.batching import BatchingEngine
 from groundtone.models.generate import LocalModel
+from groundtone.models.tickets import StoppedError
 from groundtone.prompts import closed_book
 from groundtone.types import Prompt
 from tests.tiny_models import FAMILIES, save_tiny
