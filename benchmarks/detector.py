@@ -161,7 +161,8 @@ def report(name: str, train: Sequence[Judged], test: Sequence[Judged], per_minut
     )
     print(
         f"  {name:24} P {p:5.1f}  R {r:5.1f}  F1 {f:5.1f} {at}  AUROC {area.mean:.3f} [{area.low:.3f}, {area.high:.3f}]"
-        f"  ECE {off:.3f}  ({way}; {per_minute:,.0f} answers/min on one core)"
+        f"  ECE {off:.3f}  ({way}; {per_minute:,.0f} answers/min on one core)",
+        flush=True,
     )
     if any(bad.kind for one in test for bad in one.row.spans):
         _report_spans(train, test, flags)
@@ -171,64 +172,85 @@ def _area(scores: NDArray[np.float64], labels: Bools) -> float:
     return auroc(scores[labels].tolist(), scores[~labels].tolist(), resamples=1).mean or 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims of some answers as columns; `chars` and `wrong_chars` are their length and what people marked in it.
+
+    `answer` numbers the answers, `marked` holds the marked characters per answer, in claims or between them.
+    """
+
+    risk: NDArray[np.float64]
+    wrong: Bools
+    chars: NDArray[np.int_]
+    wrong_chars: NDArray[np.int_]
+    answer: NDArray[np.int_]
+    marked: NDArray[np.int_]
+
+    def characters(self, cut: float) -> NDArray[np.float64]:
+        """(answers, 3): characters flagged and marked, flagged, marked."""
+        flagged = self.risk >= cut
+        both, said = (
+            np.bincount(self.answer, weights=flagged * column, minlength=len(self.marked))
+            for column in (self.wrong_chars, self.chars)
+        )
+        return np.column_stack([both, said, self.marked])
+
+
+def claims_of(judged: Sequence[Judged]) -> Claims:
+    """The columns of answers whose spans people marked; sentences do not overlap, so characters add up."""
+    rows, marked = [], []
+    for number, one in enumerate(judged):
+        gold = np.zeros(len(one.row.answer), bool)
+        for bad in one.row.spans:
+            gold[bad.start : bad.end] = True
+        marked.append(int(gold.sum()))
+        for (start, end), risk in zip(one.spans, one.risks, strict=True):
+            touched = any(start < bad.end and bad.start < end for bad in one.row.spans)
+            rows.append((risk, touched, end - start, int(gold[start:end].sum()), number))
+    risk, wrong, chars, wrong_chars, answer = (np.array(column) for column in zip(*rows, strict=True))
+    return Claims(risk, wrong, chars, wrong_chars, answer, np.array(marked))
+
+
+def _span_f1(counts: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of characters, in percent, of summed rows of `Claims.characters`."""
+    both, said, marked = counts.sum(axis=0)
+    return 100 * both / max(1, said), 100 * both / max(1, marked), 100 * 2 * both / max(1, said + marked)
+
+
 def _report_spans(train: Sequence[Judged], test: Sequence[Judged], flags: Bools) -> None:
-    cut = best_cut(np.concatenate([one.risks for one in train]), lambda t: _characters(train, t)[2])
-    p, r, f = _characters(test, cut)
-    at = interval(lambda i: _characters([test[n] for n in i], cut)[2], [one.row.source for one in test])
+    chosen, found = claims_of(train), claims_of(test)
+    cut = best_cut(chosen.risk, lambda t: _span_f1(chosen.characters(t))[2])
+    counts = found.characters(cut)
+    p, r, f = _span_f1(counts)
+    at = interval(lambda i: _span_f1(counts[i])[2], [one.row.source for one in test])
     kinds = {
         kind: np.array([any(bad.kind == kind for bad in one.row.spans) for one in test])
         for kind in ("contradicted", "unsupported")
     }
-    recall = {kind: 100 * float(flags[has].mean()) for kind, has in kinds.items()}
-    risks, wrong = _claims(test)
-    top = risks >= np.quantile(risks, 1 - RISKIEST)
+    recall = {kind: 100 * float(flags[has].mean()) if has.any() else float("nan") for kind, has in kinds.items()}
+    top = found.risk >= np.quantile(found.risk, 1 - RISKIEST)
+    held = 100 * found.wrong[top].sum() / found.wrong.sum()
     print(
         f"  {'':24} characters P {p:.1f} R {r:.1f} F1 {f:.1f} {at}; recall of answers with a contradiction "
         f"{recall['contradicted']:.1f} (n={kinds['contradicted'].sum()}), with an addition {recall['unsupported']:.1f} "
         f"(n={kinds['unsupported'].sum()})"
     )
     print(
-        f"  {'':24} riskiest {RISKIEST:.0%} of {len(risks):,} claims hold {100 * wrong[top].sum() / wrong.sum():.1f} % "
-        f"of those not carried; ECE after {VERDICTS} verdicts {_after_verdicts(train, risks, wrong):.3f}"
+        f"  {'':24} riskiest {RISKIEST:.0%} of {len(found.risk):,} claims hold {held:.1f} % of those not carried; "
+        f"ECE after {VERDICTS} verdicts {_after_verdicts(chosen, found):.3f}",
+        flush=True,
     )
 
 
-def _characters(judged: Sequence[Judged], cut: float) -> tuple[float, float, float]:
-    """Precision, recall and F1 of the characters of flagged claims, in percent."""
-    hits = said = truth = 0
-    for one in judged:
-        gold, flagged = np.zeros(len(one.row.answer), bool), np.zeros(len(one.row.answer), bool)
-        for bad in one.row.spans:
-            gold[bad.start : bad.end] = True
-        for (start, end), risk in zip(one.spans, one.risks, strict=True):
-            flagged[start:end] |= bool(risk >= cut)
-        hits += int((gold & flagged).sum())
-        said += int(flagged.sum())
-        truth += int(gold.sum())
-    p, r = hits / max(1, said), hits / max(1, truth)
-    return 100 * p, 100 * r, 100 * 2 * p * r / max(1e-9, p + r)
-
-
-def _claims(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], Bools]:
-    """Risk and label of every claim of answers whose spans are known."""
-    risks, wrong = [], []
-    for one in judged:
-        for (start, end), risk in zip(one.spans, one.risks, strict=True):
-            risks.append(risk)
-            wrong.append(any(start < bad.end and bad.start < end for bad in one.row.spans))
-    return np.array(risks), np.array(wrong)
-
-
-def _after_verdicts(train: Sequence[Judged], risks: NDArray[np.float64], wrong: Bools) -> float:
+def _after_verdicts(train: Claims, test: Claims) -> float:
     """Mean calibration error on the test claims when VERDICTS claims of the training part were judged, over DRAWS."""
-    seen, truth = _claims(train)
     rng = np.random.default_rng(0)
     errors = []
     for _ in range(DRAWS):
-        picked = rng.choice(len(seen), min(VERDICTS, len(seen)), replace=False)
-        fitted = calibrate(seen[picked].tolist(), truth[picked].tolist())
+        picked = rng.choice(len(train.risk), min(VERDICTS, len(train.risk)), replace=False)
+        fitted = calibrate(train.risk[picked].tolist(), train.wrong[picked].tolist())
         if fitted is not None:
-            errors.append(expected_calibration_error(fitted.probability(risks.tolist()), wrong.tolist()))
+            errors.append(expected_calibration_error(fitted.probability(test.risk.tolist()), test.wrong.tolist()))
     return float(np.mean(errors)) if errors else float("nan")
 
 

@@ -6,9 +6,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Direction = Literal["up", "down", "not up", "not down", "at least", "at most"]
-
 from eval.detectors import DEFAULT
+from eval.validators import Rule
+
+Direction = Literal["up", "down", "not up", "not down", "at least", "at most"]
 
 
 class Margins(BaseModel):
@@ -132,6 +133,21 @@ class EvalConfig(BaseModel):
     )
     min_verdicts: int = Field(
         50, ge=2, description="People's verdicts on an arm's claims below which its hallucination rate is withheld."
+    )
+    validators: tuple[Rule, ...] = Field(
+        (), description="Rules of format beside those of the style file, each with a kind (docs/review.md)."
+    )
+    robustness: bool = Field(
+        True, description="Ask over passages set by hand as well: distractors, two documents, changed passages."
+    )
+    robustness_items: int = Field(
+        40, ge=1, description="How many questions of each kind the robustness probes take, each asked at every level."
+    )
+    answer_judge: str | None = Field(
+        None, description="A chat model, provider:model, that judges answers against gold beside the exact values."
+    )
+    answer_judge_repeats: int = Field(
+        2, ge=1, le=10, description="How often the judge is asked of each answer; how often it changes its mind is told."
     )
     margins: Margins = Field(Margins(), description="What still counts as not worse.")
     gate: tuple[GateRule, ...] = Field(

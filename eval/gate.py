@@ -48,8 +48,8 @@ Verdict = Literal["pass", "fail", "cannot tell"]
 def decide(summary: Mapping[str, Any], margins: Mapping[str, float], *, rules: Sequence[GateRule] = ()) -> GateDecision:
     """Any failed check: HOLD; else any that cannot tell: CANNOT TELL; else PASS. No rules: the built-in ones.
 
-    A rule's own margin counts before `margins`, which maps metrics; one that has neither is a ValueError, since a margin
-    that is chosen after looking is none.
+    A rule's own margin counts before `margins`, which maps metrics; a rule that has neither is a ValueError, since a
+    margin that is chosen after looking is none.
     """
     wanted = tuple(rules) or RULES
     problems = rule_problems(wanted, margins)

@@ -3,54 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from eval.estimates import from_json, in_words, short
 from eval.leak import canary_words
 from eval.metrics import LOWER_IS_BETTER, METRICS, RETRIEVAL_METRICS
-from eval.summary import summarise
+from eval.report_parts import LABELS, causes_section, repeats_section, side_by_side_section, table, timing_markdown
+from eval.robustness import robustness_section
+from eval.summary import split_timing, summarise, write_summary
+from eval.voice import voice_section
+from groundtone.files import write_atomic
 
-__all__ = ["LABELS", "console_table", "summarise", "to_markdown"]
+__all__ = ["LABELS", "REPORT", "TIMING_REPORT", "console_table", "summarise", "to_markdown", "write_reports"]
 
-LABELS = {
-    "hallucination": "claims not supported",
-    "correct": "answered correctly",
-    "refused_right": "refused, rightly",
-    "refused_wrong": "refused, wrongly",
-    "citation_precision": "citations that support",
-    "citation_recall": "claims well cited",
-    "tone": "in the house's tone",
-    "format": "in the house's format",
-    "follows_change": "follows a changed document",
-    "restyled": "said in its own words (strict)",
-    "reply_tokens": "tokens written",
-    "prompt_tokens": "tokens read",
-    "latency_s": "seconds",
-    "recall@1": "gold quote in hit 1",
-    "recall@5": "gold quote in 5 hits",
-    "mrr": "mean reciprocal rank",
-}
+REPORT, TIMING_REPORT = "report.md", "timing.md"
+
 _SQUARE = ("base/closed", "tuned/closed", "base/rag", "tuned/rag")
 
 
 def to_markdown(summary: Mapping[str, Any]) -> str:
     """The whole report. A number that is not there reads "could not be measured"."""
     parts = [
-        f"# Evaluation {summary['run']}",
+        "# Evaluation" + (f" {summary['run']}" if summary.get("run") else ""),
         _origin(summary),
         _gate(summary["gate"]),
         _arms(summary),
         _differences(summary["differences"]),
         _forgetting(summary["forgetting"]),
         _leak(summary.get("leak")),
+        voice_section(summary.get("voice")),
+        robustness_section(summary.get("robustness")),
         _detector_card(summary.get("detector_card")),
         _retrieval(summary["retrieval"]),
+        causes_section(summary.get("error_causes") or {}),
+        side_by_side_section(summary.get("side_by_side") or []),
+        repeats_section(summary.get("repeats") or {}),
         _changed(summary["changed"]),
         "Intervals are 95 %, bootstrapped over documents; n counts the items that have a value. A refusal has no "
         "claims and is scored on its own axis. Claims are judged by a detector: it can err, and the "
         "detector card says how far.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write_reports(folder: Path, summary: Mapping[str, Any]) -> None:
+    """summary.json and report.md, which repeat byte by byte; timing.json and timing.md, which cannot."""
+    still, timed = split_timing(summary)
+    write_summary(folder, summary)
+    write_atomic(folder / REPORT, to_markdown(still))
+    write_atomic(folder / TIMING_REPORT, timing_markdown(timed))
 
 
 def console_table(summary: Mapping[str, Any]) -> str:
@@ -78,29 +80,27 @@ def _text_table(arms: Mapping[str, Any], names: Sequence[str]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def _origin(summary: Mapping[str, Any]) -> str:
     facts = (
         ("tuned run", summary["tuned_run"]),
         ("model", summary["model"]),
         ("index", summary["index"]),
-        ("created", summary["created"]),
+        ("created", summary.get("created")),
     )
     lines = [f"- {name}: {value}" for name, value in facts if value]
     for arm, coverage in summary["coverage"].items():
         if coverage["errors"]:
             share = f"{coverage['errors']} of {coverage['asked']}"
-            lines.append(f"- **{arm}: {share} questions failed** (first: {coverage['first_error']})")
+            first = " ".join(coverage["first_error"].split())
+            lines.append(f"- **{arm}: {share} questions failed** (first: {first})")
+        if coverage.get("empty"):
+            lines.append(f"- **{arm}: {coverage['empty']} of {coverage['asked']} replies are empty**")
     return "\n".join(lines)
 
 
 def _gate(gate: Mapping[str, Any]) -> str:
     rows = [[check["name"], check["verdict"], check["why"]] for check in gate["checks"]]
-    return f"## Gate: {gate['verdict']}\n\n" + _table(["check", "verdict", "why"], rows)
+    return f"## Gate: {gate['verdict']}\n\n" + table(["check", "verdict", "why"], rows)
 
 
 def _arms(summary: Mapping[str, Any]) -> str:
@@ -108,10 +108,10 @@ def _arms(summary: Mapping[str, Any]) -> str:
     if not arms:
         return "## Arms\n\nNo question was asked."
     rows = []
-    for metric in METRICS:
+    for metric in (m for m in METRICS if any(m in arms[arm] for arm in arms)):
         label = LABELS[metric] + (" (lower is better)" if metric in LOWER_IS_BETTER else "")
         rows.append([label, *(in_words(from_json(arms[arm].get(metric))) for arm in arms)])
-    return "## Arms\n\n" + _table(["", *arms], rows)
+    return "## Arms\n\n" + table(["", *arms], rows)
 
 
 def _differences(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -119,20 +119,22 @@ def _differences(rows: Sequence[Mapping[str, Any]]) -> str:
         return "## Paired differences\n\nNo two arms to compare."
     names = list(dict.fromkeys(row["name"] for row in rows))
     cells = {(row["metric"], row["name"]): in_words(from_json(row["estimate"]), signed=True) for row in rows}
-    table = [
-        [LABELS[metric], *(cells.get((metric, name), "could not be measured") for name in names)] for metric in METRICS
+    lines = [
+        [LABELS[metric], *(cells.get((metric, name), "could not be measured") for name in names)]
+        for metric in METRICS
+        if any((metric, name) in cells for name in names)
     ]
     note = "Interaction: what tuning changes with retrieval, less what it changes without."
-    return "## Paired differences\n\n" + _table(["", *names], table) + f"\n\n{note}"
+    return "## Paired differences\n\n" + table(["", *names], lines) + f"\n\n{note}"
 
 
 def _forgetting(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "## Forgetting\n\nCould not be measured: no general items under both base and tuned."
-    table = []
+    lines = []
     for row in rows:
         verdict = row["verdict"] + (f" (needs {row['needs']} more)" if row["needs"] else "")
-        table.append(
+        lines.append(
             [
                 row["suite"],
                 in_words(from_json(row["base"])),
@@ -147,7 +149,7 @@ def _forgetting(rows: Sequence[Mapping[str, Any]]) -> str:
     note = (
         f"Retained: a loss of {rows[0]['margin']:g} is ruled out. p is McNemar's mid-p, not adjusted in the last row."
     )
-    return "## Forgetting\n\n" + _table(header, table) + f"\n\n{note}"
+    return "## Forgetting\n\n" + table(header, lines) + f"\n\n{note}"
 
 
 def _leak(leak: Mapping[str, Any] | None) -> str:
@@ -171,7 +173,7 @@ def _leak(leak: Mapping[str, Any] | None) -> str:
         + (f" and {more} more" if more else ""),
         *([canaries] if canaries else []),
     ]
-    return head + _table(["", "values of the replies that are recited"], rows) + "\n\n" + "\n\n".join(lines)
+    return head + table(["", "values of the replies that are recited"], rows) + "\n\n" + "\n\n".join(lines)
 
 
 _CARD = {
@@ -191,19 +193,19 @@ def _detector_card(card: Mapping[str, Any] | None) -> str:
     if card is None:
         return ""
     told = f"{card['detector']}, judged by {card['people']} people on {card['n']} claims"
-    table = _table([told, ""], [[label, in_words(from_json(card[name]))] for name, label in _CARD.items()])
+    agreement = table([told, ""], [[label, in_words(from_json(card[name]))] for name, label in _CARD.items()])
     rates = []
     for arm, rate in card["rates"].items():
         headline = from_json(rate["headline"])
         provisional = f"{in_words(from_json(rate['provisional']))} (provisional, unverified)"
         rates.append([arm, in_words(headline) if headline else provisional, rate["why"] or "corrected by verdicts"])
-    shown = _table(["arm", "claims not carried", ""], rates) if rates else "No claims were checked."
-    return f"## Detector card\n\n{table}\n\n{shown}\n\n{card['note']}"
+    shown = table(["arm", "claims not carried", ""], rates) if rates else "No claims were checked."
+    return f"## Detector card\n\n{agreement}\n\n{shown}\n\n{card['note']}"
 
 
 def _retrieval(retrieval: Mapping[str, Any]) -> str:
     rows = [[LABELS[m], in_words(from_json(retrieval.get(m)))] for m in RETRIEVAL_METRICS]
-    return "## Retrieval\n\n" + _table(["", "all questions with gold"], rows)
+    return "## Retrieval\n\n" + table(["", "all questions with gold"], rows)
 
 
 def _changed(changed: Mapping[str, Any]) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
+from eval.validators import Banned, Closing, Length, Opening, Rule, read_rules
 from groundtone.errors import DataError
 from groundtone.types import VoicePair
 
 __all__ = ["Style", "read_style"]
 
-_FIELDS = ("guide", "opens_with", "closes_with", "max_words", "forbidden", "examples")
+_FIELDS = ("guide", "opens_with", "closes_with", "max_words", "forbidden", "validators", "examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,21 @@ class Style:
     max_words: int = 0
     forbidden: tuple[str, ...] = ()
     examples: tuple[VoicePair, ...] = ()
+    validators: tuple[Rule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule as a validator, the short fields first."""
+        short: list[Rule] = []
+        if self.opens_with:
+            short.append(Opening(kind="opening", phrases=self.opens_with))
+        if self.closes_with:
+            short.append(Closing(kind="closing", phrases=self.closes_with))
+        if self.max_words:
+            short.append(Length(kind="length", max=self.max_words))
+        if self.forbidden:
+            short.append(Banned(kind="banned", phrases=self.forbidden))
+        return (*short, *self.validators)
 
     @property
     def boilerplate(self) -> tuple[str, ...]:
@@ -60,6 +76,7 @@ def read_style(path: Path) -> Style:
         max_words=words,
         forbidden=_phrases(path, data, "forbidden"),
         examples=tuple(_pair(path, number, row) for number, row in enumerate(examples, 1)),
+        validators=read_rules(data.get("validators") or [], where=str(path)),
     )
 
 

@@ -112,7 +112,7 @@ class GuardSettings(BaseModel):
         lt=1,
         description="How far a suite may fall, as a difference of shares; none: eval.margins.general.",
     )
-    on: Literal["forgotten", "not retained"] = Field(
+    stops: Literal["forgotten", "not retained"] = Field(
         "forgotten",
         description="What stops: `forgotten`, a suite that fell by more than its margin beyond chance; `not retained`, "
         "already one whose fall by the margin cannot be ruled out (needs many items).",

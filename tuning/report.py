@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from groundtone.errors import DataError
+from groundtone.languages import language_of
 from groundtone.models.chat_format import ChatFormat
 from groundtone.project import write_atomic
 from groundtone.prompts import template_hash
@@ -20,7 +21,6 @@ from groundtone.refusal import is_refusal
 from groundtone.types import VoicePair
 from tuning.checks import LEVELS, CheckName, Level
 from tuning.findings import Finding, Group, groups_of, imbalance, in_tokens, overlapping, personal, repeated
-from tuning.languages import language_of
 from tuning.rows import IGNORED, Row, preview, render
 
 __all__ = ["DataReport", "Finding", "TokenFacts", "data_report", "levels_of"]

@@ -108,6 +108,12 @@ class CrossEncoderDetector:
             for case, own in zip(cases, windows, strict=True)
         ]
 
+    def both_ways(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether the texts of each pair entail each other: what `groundtone.models.uncertainty` takes as `same`."""
+        forth = self._score(pairs)
+        back = self._score([(second, first) for first, second in pairs])
+        return [min(one, other) >= THRESHOLD for (one, _), (other, _) in zip(forth, back, strict=True)]
+
     def _finding(
         self, windows: Sequence[tuple[int, str]], scores: Sequence[tuple[float, float]], evidence: Evidence
     ) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from eval.metrics.citations import citation_precision, citation_recall
-from eval.metrics.correctness import MAX_WORDS, correct, follows_change
+from eval.metrics.correctness import MAX_WORDS, complete, content_f1, correct, follows_change
 from eval.metrics.cost import latency_s, prompt_tokens, reply_tokens
 from eval.metrics.format import house_format
 from eval.metrics.hallucination import hallucination
@@ -24,6 +24,8 @@ Metric = Callable[[Question, Answer], Score]
 METRICS = (
     "hallucination",
     "correct",
+    "complete",
+    "content_f1",
     "refused_right",
     "refused_wrong",
     "citation_precision",
@@ -46,6 +48,8 @@ def house_metrics(style: Style, bands: ToneBands | None, *, max_words: int = MAX
     metrics: dict[str, Metric] = {
         "hallucination": hallucination,
         "correct": partial(correct, max_words=max_words),
+        "complete": complete,
+        "content_f1": content_f1(style.boilerplate),
         "refused_right": refused_right,
         "refused_wrong": refused_wrong,
         "citation_precision": citation_precision,

@@ -14,10 +14,11 @@ __all__ = ["citation_precision", "citation_recall"]
 
 
 def citation_precision(question: Question, answer: Answer) -> Score:
-    """Share of the cited passages that support the sentence carrying the marker.
+    """Share of the citations that are of use, as ALCE counts them.
 
-    A passage also counts when all cited by the sentence support it together and would not without this one. None for
-    a refusal, a closed book, and an answer that cites nothing.
+    All that a sentence cites must support it together, else none of its citations counts; of these, one is of use that
+    supports the sentence alone, or without which the others do not. None for a refusal, a closed book, and an answer
+    that cites nothing.
     """
     if answer.refused or not answer.hits:
         return Score(None, _not_applicable(answer))
@@ -27,13 +28,14 @@ def citation_precision(question: Question, answer: Answer) -> Score:
     for start, end in _sentences(answer):
         cited = [c for c in answer.citations if start <= c.start < end]
         passages = _passages(answer, cited)
-        verdicts += [_useful(answer.text[start:end], passages, index) for index in range(len(passages))]
+        together = bool(passages) and _supports(answer.text[start:end], passages)
+        verdicts += [together and _useful(answer.text[start:end], passages, n) for n in range(len(passages))]
     good = sum(verdicts)
     return Score(good / len(verdicts), f"{good} of {len(verdicts)} citations support their sentence")
 
 
 def citation_recall(question: Question, answer: Answer) -> Score:
-    """Share of the claims that the passages cited in them support. None for a refusal, a closed book, and no claims."""
+    """Share of the claims that the passages cited in them support together. None for a refusal, a closed book, and no claims."""
     if answer.refused or not answer.hits:
         return Score(None, _not_applicable(answer))
     if not answer.claims:
@@ -66,10 +68,8 @@ def _passages(answer: Answer, citations: Sequence[Citation]) -> list[Passage]:
 
 
 def _useful(sentence: str, passages: Sequence[Passage], index: int) -> bool:
-    if _supports(sentence, [passages[index]]):
-        return True
     rest = [p for i, p in enumerate(passages) if i != index]
-    return bool(rest) and _supports(sentence, passages) and not _supports(sentence, rest)
+    return not rest or _supports(sentence, [passages[index]]) or not _supports(sentence, rest)
 
 
 def _supports(sentence: str, passages: Sequence[Passage]) -> bool:

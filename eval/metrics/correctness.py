@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from eval.claims import strip_markers
-from groundtone.text import contains_value, words
+from groundtone.text import contains_value, content_words, words
 from groundtone.types import Answer, Gold, Question, Score
 from groundtone.values import Value, find_values
 
-__all__ = ["correct", "follows_change", "judge_values", "says"]
+__all__ = ["complete", "content_f1", "correct", "follows_change", "judge_values", "says"]
 
 MAX_WORDS = 60
 
@@ -26,6 +27,45 @@ def follows_change(question: Question, answer: Answer, *, max_words: int = MAX_W
     if question.kind != "changed" or question.gold is None:
         return Score(None, "no document was changed for this question")
     return judge_values(question, question.gold, answer, max_words=max_words)
+
+
+def complete(question: Question, answer: Answer) -> Score:
+    """The share of the gold's groups of values that the reply says, whatever else it says; a refusal says none."""
+    if question.gold is None or not question.gold.values:
+        return Score(None, "the documents hold no answer" if question.gold is None else "the gold has no values")
+    reply = strip_markers(answer.text)
+    said = find_values(reply)
+    lacking = [g[0] for g in question.gold.values if answer.refused or not any(says(reply, said, s) for s in g)]
+    total = len(question.gold.values)
+    why = f"it lacks {', '.join(lacking)}" if lacking else "it says every value"
+    return Score((total - len(lacking)) / total, why)
+
+
+def content_f1(boilerplate: Sequence[str] = ()) -> Callable[[Question, Answer], Score]:
+    """The metric: F1 of the reply's content words against the gold, in [0, 1]; the house's fixed phrases do not count.
+
+    The gold reads as its quotes or as its values, whichever is nearer (as with SQuAD's several references,
+    arXiv:1606.05250). Made for long gold: a full sentence about a single value scores low against the value alone.
+    """
+
+    def judge(question: Question, answer: Answer) -> Score:
+        if question.gold is None:
+            return Score(None, "the documents hold no answer")
+        text = strip_markers(answer.text)
+        for phrase in boilerplate:
+            text = text.replace(phrase, " ")
+        said = Counter(content_words("" if answer.refused else text))
+        readings = [" ".join(quote for _, quote in question.gold.quotes)]
+        readings.append(" ".join(group[0] for group in question.gold.values))
+        scores = [_f1(said, Counter(content_words(reading))) for reading in readings if reading.strip()]
+        return Score(max(scores), "of content words") if scores else Score(None, "the gold holds no words")
+
+    return judge
+
+
+def _f1(said: Counter[str], gold: Counter[str]) -> float:
+    both = (said & gold).total()
+    return 2 * both / (said.total() + gold.total()) if both else 0.0
 
 
 def judge_values(question: Question, gold: Gold, answer: Answer, *, max_words: int = MAX_WORDS) -> Score:

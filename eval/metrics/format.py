@@ -1,4 +1,4 @@
-"""Format: the checkable rules of the house style. A reply complies only if it passes all of them."""
+"""Format: the checkable rules of the house style. A reply complies only if it keeps all of them."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from collections.abc import Callable
 
 from eval.claims import split_claims
 from eval.style import Style
-from groundtone.text import words
+from eval.validators import Fault, faults
 from groundtone.types import Answer, Question, Score
 
-__all__ = ["format_problems", "house_format"]
+__all__ = ["CITES", "format_faults", "format_problems", "house_format"]
 
+CITES = "cites every claim"  # the rule of every house; asked only where passages were shown
 _MARKER = re.compile(r"\[\d+\]")
 
 
-def format_problems(style: Style, answer: Answer) -> list[str]:
-    """Every rule that the reply breaks, in plain words.
+def format_faults(style: Style, answer: Answer) -> dict[str, list[Fault] | None]:
+    """Each rule's title with what breaks it in `answer.text`; None where the rule does not apply.
 
     Whether claims carry citations is asked only where passages were shown and the reply is no refusal.
     """
-    text = answer.text.strip()
-    problems = []
-    if style.opens_with and not text.startswith(style.opens_with):
-        problems.append(f"does not open with {style.opens_with[0]!r}")
-    if style.closes_with and not text.endswith(style.closes_with):
-        problems.append(f"does not close with {style.closes_with[0]!r}")
-    count = len(words(_MARKER.sub(" ", text)))
-    if style.max_words and count > style.max_words:
-        problems.append(f"has {count} words, more than {style.max_words}")
-    lowered = text.lower()
-    problems += [f"says {phrase!r}" for phrase in style.forbidden if _stands_in(phrase.lower(), lowered)]
-    if answer.hits and not answer.refused:
-        for start, end in split_claims(text, boilerplate=style.boilerplate):
-            if not _MARKER.search(text[start:end]):
-                problems.append(f"cites nothing for {text[start:end]!r}")
-                break
-    return problems
+    found: dict[str, list[Fault] | None] = {}
+    for rule in style.rules:
+        broken = faults(rule, answer.text, refused=answer.refused)
+        found[rule.title] = broken if broken is None else [*(found.get(rule.title) or ()), *broken]
+    found[CITES] = _uncited(style, answer) if answer.hits and not answer.refused else None
+    return found
 
 
-def _stands_in(phrase: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
+def format_problems(style: Style, answer: Answer) -> list[str]:
+    """Every rule that the reply breaks, in plain words."""
+    return [fault.why for broken in format_faults(style, answer).values() for fault in broken or ()]
+
+
+def _uncited(style: Style, answer: Answer) -> list[Fault]:
+    """The first claim without a citation."""
+    for start, end in split_claims(answer.text, boilerplate=style.boilerplate):
+        if not _MARKER.search(answer.text[start:end]):
+            return [Fault(start, end, f"cites nothing for {answer.text[start:end]!r}")]
+    return []
 
 
 def house_format(style: Style) -> Callable[[Question, Answer], Score]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eval.claims import check_claims
 from eval.detectors import BUILT_IN, Detector, load_detector
@@ -120,9 +120,10 @@ def adapter_folder_of(folder: Path) -> Path:
 
 
 def style_of(settings: Settings) -> Style:
-    """The house style; an empty one where the project has none."""
+    """The house style with the validators of the configuration; an empty one where the project has none."""
     path = settings.path(settings.eval.style)
-    return read_style(path) if path.is_file() else Style()
+    style = read_style(path) if path.is_file() else Style()
+    return replace(style, validators=(*style.validators, *settings.eval.validators))
 
 
 @cache
@@ -171,6 +172,7 @@ def build_arm(
     if generator is None:
         raise ProjectError(f"arm {arm!r} needs a tuned model: run `groundtone tune` first")
     given = settings.assistant
+    context, context_tokens = context_of(who, settings)
     mode: Mode = "closed-book" if where == "closed" else "grounded"
     if mode == "grounded" and given.mode == "strict" and who != "extractive":
         mode = "strict"
@@ -181,24 +183,30 @@ def build_arm(
         mode=mode,
         k=given.k,
         search_k=settings.search_k,
-        context="passages" if who == "extractive" else given.context,
-        context_tokens=10 * given.context_tokens if who == "extractive" else given.context_tokens,
+        context=context,
+        context_tokens=context_tokens,
         max_new_tokens=settings.model.max_new_tokens,
         batch_size=settings.model.batch_size,
         min_score=given.min_score,
         min_answer=given.min_answer,
-        voice=_voice(who, style),
+        voice=voice_of(who, style),
         check=check,
         required_groups=() if measuring else _required(who, models),
         stand_in=models.base if who == "tuned" and not models.base_groups else None,
     )
 
 
+def context_of(who: str, settings: Settings) -> tuple[Literal["sentences", "passages"], int]:
+    """What an arm is shown of each hit, and its budget in tokens: who quotes reads whole passages."""
+    given = settings.assistant
+    return ("passages", 10 * given.context_tokens) if who == "extractive" else (given.context, given.context_tokens)
+
+
 def _required(who: str, models: Models) -> tuple[str, ...]:
     return {"tuned": models.groups, "extractive": ()}.get(who, models.base_groups)
 
 
-def _voice(who: str, style: Style) -> Voice:
+def voice_of(who: str, style: Style) -> Voice:
     """What an arm knows of the voice: a tuned model has it, a prompted one is told, the others know nothing."""
     if who not in ("tuned", "prompted"):
         return Voice()

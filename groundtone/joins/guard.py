@@ -87,7 +87,7 @@ def _measure(settings: Settings, items: Sequence[GeneralItem]) -> Any:
             resamples=settings.eval.resamples,
             seed=settings.eval.seed,
         )
-        return [_suite(row, margin, stops=_STOPS[given.on]) for row in rows if row["suite"] != ALL_SUITES]
+        return [_suite(row, margin, stops=_STOPS[given.stops]) for row in rows if row["suite"] != ALL_SUITES]
 
     return measure
 

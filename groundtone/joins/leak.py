@@ -18,14 +18,14 @@ from groundtone.joins.facts import house_phrases, prepare
 from groundtone.joins.given import GivenContext
 from groundtone.joins.history import lineage, parents_of
 from groundtone.joins.raft import like_runtime
-from groundtone.joins.voice_data import read_voice
+from groundtone.joins.voice_data import VoiceData, read_voice
 from groundtone.project import Manifest, Project
 from groundtone.settings import Settings
 from groundtone.types import Answerer, EvalRecord, Question, VoicePair
 from tuning.config import TuningConfig
 from tuning.facts import check_facts
 
-__all__ = ["LeakMaterial", "ask_leak", "items_of", "leak_material"]
+__all__ = ["LeakMaterial", "ask_leak", "data_of", "items_of", "leak_material"]
 
 Progress = Callable[[str, int, int], None]
 _NAMED = ("data", "columns", "heldout", "seed", "facts", "raft")  # what decides which rows a run was trained on
@@ -84,14 +84,32 @@ def items_of(pairs: Sequence[VoicePair], *, house: Sequence[str] = ()) -> list[Q
     return list({item.id: item for item in made}.values())
 
 
+def data_of(project: Project, settings: Settings, manifest: Manifest) -> VoiceData | None:
+    """The rows of one run as its files hold them, with their places; None for one that was made of others.
+
+    Raises a UserError where they can no longer be had.
+    """
+    return _then(project, settings, manifest)[1]
+
+
 def _trained_on(project: Project, settings: Settings, manifest: Manifest) -> Sequence[VoicePair]:
     """The rows of one run as they were trained. Raises a UserError where they can no longer be had."""
+    then, data = _then(project, settings, manifest)
+    if data is None:
+        return ()
+    if then.tuning.facts in ("mask", "randomise"):
+        return prepare(project, then, like_runtime(project, then, data.pairs).pairs).pairs
+    return data.pairs
+
+
+def _then(project: Project, settings: Settings, manifest: Manifest) -> tuple[Settings, VoiceData | None]:
+    """The settings that decided which rows a run was trained on, and its files' rows."""
     notes = manifest.notes
     if "combined_from" in notes and len(parents_of(manifest)) < len(notes["combined_from"]):
         raise UserError(f"{manifest.id} was combined with an adapter from outside of this project")
     _check_kept(project, manifest)
     if "combined_from" in notes or "baked_from" in notes:
-        return ()  # its parents were trained, and are read themselves
+        return settings, None  # its parents were trained, and are read themselves
     if "continued_from" in notes and not parents_of(manifest):
         raise UserError(f"{manifest.id} went on from an adapter from outside of this project")
     given = manifest.resolved.get("tuning") or {}
@@ -107,9 +125,7 @@ def _trained_on(project: Project, settings: Settings, manifest: Manifest) -> Seq
     changed = [name for name, sha in data.inputs.items() if manifest.inputs.get(name) != sha]
     if changed:
         raise UserError(f"{changed[0]} is not the file any more that {manifest.id} was tuned on")
-    if tuning.facts in ("mask", "randomise"):
-        return prepare(project, then, like_runtime(project, then, data.pairs).pairs).pairs
-    return data.pairs
+    return then, data
 
 
 def _check_kept(project: Project, manifest: Manifest) -> None:

@@ -15,7 +15,10 @@ from groundtone.types import Generation, Prompt
 
 
 class ChatModel:
-    """A Generator behind an API, `provider:model`, at temperature 0 (which not every server keeps deterministic)."""
+    """A Generator behind an API, `provider:model`, at temperature 0 (which not every server keeps deterministic).
+
+    Above 0 replies are sampled, under `seed` where one is given and the server heeds it.
+    """
 
     def __init__(
         self,
@@ -25,11 +28,15 @@ class ChatModel:
         max_concurrency: int = 8,
         timeout_s: float = 60.0,
         retries: int = 2,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> None:
         """Connects to nothing yet. MissingExtraError without the provider's package, ModelError without a key."""
         self.name = id
         self._max_concurrency = max_concurrency
-        self._chat = _connect(id, base_url=base_url, timeout_s=timeout_s, retries=retries)
+        self._chat = _connect(
+            id, base_url=base_url, timeout_s=timeout_s, retries=retries, temperature=temperature, seed=seed
+        )
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """One reply per prompt, in order, at most `max_concurrency` requests at once."""
@@ -63,12 +70,16 @@ class ChatModel:
         )
 
 
-def _connect(id: str, *, base_url: str | None, timeout_s: float, retries: int) -> Any:
+def _connect(
+    id: str, *, base_url: str | None, timeout_s: float, retries: int, temperature: float, seed: int | None
+) -> Any:
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise MissingExtraError(f"model {id!r}", "chat") from error
-    options: dict[str, Any] = {"temperature": 0, "timeout": timeout_s, "max_retries": retries}
+    options: dict[str, Any] = {"temperature": temperature, "timeout": timeout_s, "max_retries": retries}
+    if seed is not None:
+        options["seed"] = seed
     if base_url is not None:
         options["base_url"] = base_url
         if id.startswith("openai:") and not os.environ.get("OPENAI_API_KEY"):

@@ -3,10 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from groundtone.errors import ModelError
+from groundtone.models.chat_format import ChatFormat
 from groundtone.models.generate import LocalModel
+from groundtone.text import Span
 from groundtone.types import Prompt
+
+__all__ = ["ScoredReply", "log_probabilities", "reply_spans", "scored_replies"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredReply:
+    """A reply's tokens: the natural-log probability of each, and the characters of the reply that it writes.
+
+    What stands outside of the reply (the stop token, a template's lead) has an empty span.
+    """
+
+    log_probabilities: tuple[float, ...]
+    spans: tuple[Span, ...]
+
+    def within(self, span: Span) -> list[float]:
+        """The values of the tokens that write a character of the span."""
+        start, end = span
+        return [p for p, (a, b) in zip(self.log_probabilities, self.spans, strict=True) if a < end and start < b]
+
+
+def scored_replies(model: LocalModel, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[ScoredReply]:
+    """`log_probabilities` with each token's place; raises what it raises."""
+    values = log_probabilities(model, prompts, replies)
+    return [
+        ScoredReply(tuple(row), tuple(reply_spans(model.format, prompt, reply)))
+        for prompt, reply, row in zip(prompts, replies, values, strict=True)
+    ]
+
+
+def reply_spans(chat_format: ChatFormat, prompt: Prompt, reply: str) -> list[Span]:
+    """The characters of `reply` behind each of its completion tokens, in order and without gaps.
+
+    From decoding ever longer prefixes, which needs no tokenizer with offsets: a character that several tokens write
+    (bytes of a BPE) belongs to all of them.
+    """
+    ids = chat_format.completion_ids(prompt, reply)
+    whole, wanted = chat_format.decode(ids, keep_specials=True), reply.strip()
+    shift = reply.find(wanted) - max(whole.find(wanted), 0)  # from the decoded text's characters to the reply's
+    last, start, spans = len(wanted) + reply.find(wanted), 0, []
+    for count in range(1, len(ids) + 1):
+        end = _common(chat_format.decode(ids[:count], keep_specials=True), whole)
+        a, b = start + shift, max(end, start + 1) + shift
+        spans.append((a, min(b, last)) if 0 <= a < last else (last, last))
+        start = end
+    return spans
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters two texts begin with alike."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def log_probabilities(model: LocalModel, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[list[float]]:

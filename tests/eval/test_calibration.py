@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_probabilities_rise_with_the_risk_and_stay_in_bounds(rows):
         return
     found = fitted.probability(np.linspace(0, 1, 21).tolist())
     assert all(0 <= p <= 1 for p in found)
-    assert all(a <= b + 1e-9 for a, b in zip(found, found[1:], strict=False))
+    assert all(a <= b + 1e-9 for a, b in pairwise(found))
 
 
 def test_a_ranking_that_verdicts_contradict_leaves_the_base_rate():

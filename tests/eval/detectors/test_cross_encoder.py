@@ -83,3 +83,12 @@ def test_batches_and_windows_change_nothing(tmp_path, labels):
     assert risks[0] == pytest.approx(risks[1], abs=1e-5)
     assert together[1] == ()
     assert together[2][0].verdict == "unchecked"
+
+
+def test_meaning_is_the_same_in_either_order(tmp_path):
+    folder = save_tiny(tmp_path / "m", {0: "hallucinated", 1: "consistent"})
+    detector = CrossEncoderDetector.load(str(folder), device="cpu")
+    pairs = [(a, b) for a in WORDS for b in WORDS]
+    alike = detector.both_ways(pairs)
+    assert alike == detector.both_ways([(b, a) for a, b in pairs])
+    assert len(alike) == len(pairs)

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -143,14 +143,23 @@ def test_a_client_that_leaves_stops_its_reply(tiny: Served, stream: bool) -> Non
     engine = tiny.state.arms.engine
     assert engine is not None
     body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "stream": stream}
-    if stream:
+    with engine.local.active():  # nothing is written meanwhile
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{tiny.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(30, read=0.5))
+        until(lambda: tiny.state.desk.inside == 0)
+    until(lambda: engine.running == engine.waiting == 0)
+    assert content(tiny.ask(model="base", max_tokens=2))
+
+
+def test_a_client_that_leaves_in_the_midst_of_a_stream_stops_it(tiny: Served) -> None:
+    engine = tiny.state.arms.engine
+    assert engine is not None
+    body = {"model": "base", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "stream": True}
+    with ExitStack() as held:
         with httpx.stream("POST", f"{tiny.url}/v1/chat/completions", json=body, timeout=30) as response:
             next(response.iter_lines())
-            until(lambda: engine.running == 1)
-    else:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{tiny.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(30, read=0.3))
-    until(lambda: engine.running == engine.waiting == 0 and tiny.state.desk.inside == 0)
+            held.enter_context(engine.local.active())  # nothing more is written until it has left
+        until(lambda: tiny.state.desk.inside == 0)
     assert content(tiny.ask(model="base", max_tokens=2))
 
 

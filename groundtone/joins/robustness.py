@@ -1,0 +1,193 @@
+"""Asks the probes of robustness: questions whose passages are set by hand, gold and distractors from the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from eval.metrics.retrieval import holds
+from eval.robustness import ARMS, LEVELS, MARK, METRIC, kind_of, robust
+from eval.runner import run
+from eval.style import Style
+from groundtone.assistant import Assistant
+from groundtone.files import sha256_text
+from groundtone.joins.arms import Models, build_arm, detector_of
+from groundtone.joins.retrievers import BatchRetriever, Edit, edited
+from groundtone.settings import Settings
+from groundtone.text import contains_value, sentence_spans
+from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question
+from retrieval.interface import SearchableIndex
+
+__all__ = ["Probe", "ask_robustness", "probes_of"]
+
+Progress = Callable[[str, int, int], None]
+SEARCHED = 16  # hits looked through for distractors
+_KINDS = {"answerable": ("noise", "rejection"), "two_documents": ("integration",), "changed": ("changed",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question under a kind of its own and the hits that it is asked over, in the order shown."""
+
+    question: Question
+    hits: tuple[Hit, ...]
+
+
+def ask_robustness(
+    settings: Settings,
+    probes: Sequence[Probe],
+    models: Models,
+    *,
+    style: Style,
+    out_dir: Path,
+    progress: Progress,
+) -> list[EvalRecord]:
+    """The probes under base and tuned, into the same records file as all else; nothing without weights."""
+    if not probes or models.base.name == "extractive":
+        return []
+    speaks = {"base": True, "tuned": models.tuned is not None}
+    arms: dict[str, Answerer] = {
+        name: _Placed(name, settings, probes, models, style)
+        for name in ARMS
+        if speaks[name.split("/")[0]]
+    }
+    return run(
+        arms,
+        [probe.question for probe in probes],
+        evidence=lambda _: (),
+        out_dir=out_dir,
+        metrics={METRIC: partial(robust, max_words=settings.eval.max_words)},
+        boilerplate=style.boilerplate,
+        detector=detector_of(settings),
+        batch_size=settings.eval.batch_size,
+        progress=progress,
+    )
+
+
+def probes_of(
+    questions: Sequence[Question],
+    edits: Mapping[str, Edit],
+    *,
+    index: SearchableIndex,
+    found: BatchRetriever,
+    most: int,
+) -> list[Probe]:
+    """The probes of at most `most` questions of each kind, drawn by a hash of the id; by test, level and question.
+
+    A question takes part where the index holds its gold quotes and enough passages that do not answer it. Follow-ups
+    are left out: what they ask about stands in the conversation.
+    """
+    made: dict[str, list[Probe]] = {}
+    for kind, tests in _KINDS.items():
+        some = [q for q in questions if q.kind == kind and q.gold is not None and not q.history]
+        for question in sorted(some, key=lambda q: sha256_text(q.id))[:most]:
+            gold = _gold(question, edits.get(question.id), index)
+            others = _distractors(question, edits.get(question.id), found)
+            for test in tests if gold else ():
+                for level in LEVELS[test]:
+                    if len(others) >= level:
+                        probe = _probe(question, test, level, gold, others[:level])
+                        made.setdefault(probe.question.kind, []).append(probe)
+    return [probe for kind in sorted(made) for probe in made[kind]]
+
+
+def _probe(question: Question, test: str, level: int, gold: Sequence[Hit], others: Sequence[Hit]) -> Probe:
+    shown = [*others] if test == "rejection" else [*gold, *others]
+    shown.sort(key=lambda hit: sha256_text(f"{question.id} {hit.passage.id}"))  # the gold passage has no place of its own
+    asked = replace(
+        question,
+        id=f"{question.id}{MARK}{test}{level}",
+        gold=None if test == "rejection" else question.gold,
+        kind=kind_of(test, level),
+    )
+    return Probe(asked, tuple(shown))
+
+
+def _gold(question: Question, edit: Edit | None, index: SearchableIndex) -> list[Hit]:
+    """The passage of every gold quote with the quote's sentence best; none where a quote is not in the index."""
+    assert question.gold is not None
+    quotes = [(edit.source, edit.quote)] if edit else list(question.gold.quotes)
+    sources = set(index.documents())
+    hits: dict[str, Hit] = {}
+    for source, quote in quotes:
+        located = index.locate(source, quote) if source in sources else []
+        passage = next((p for p in located if _span(p, quote)), None)
+        if passage is None:
+            return []
+        hit = Hit(passage, 1.0, best=_span(passage, quote))
+        hits[passage.id] = edited(hit, edit) if edit else hit
+    return list(hits.values())
+
+
+def _span(passage: Passage, quote: str) -> tuple[tuple[int, int], ...]:
+    """The sentences that the quote stands in, as one span; empty where the passage cuts the quote."""
+    wanted = "".join(quote.split())
+    places = [(n, c) for n, c in enumerate(passage.text) if not c.isspace()]
+    at = "".join(c for _, c in places).find(wanted)
+    if at < 0:
+        return ()
+    start, end = places[at][0], places[at + len(wanted) - 1][0] + 1
+    over = [span for span in sentence_spans(passage.text) if span[0] < end and start < span[1]] or [(start, end)]
+    return ((over[0][0], over[-1][1]),)
+
+
+def _distractors(question: Question, edit: Edit | None, found: BatchRetriever) -> list[Hit]:
+    """What the search likes best among the passages that hold neither a gold quote nor a gold value."""
+    assert question.gold is not None
+    spellings = [value for group in question.gold.values for value in group]
+    quotes = [*question.gold.quotes, *([(edit.source, edit.quote)] if edit else [])]
+
+    def answers(passage: Passage) -> bool:
+        quoted = any(holds(passage, source, quote) for source, quote in quotes)
+        return quoted or any(contains_value(passage.text, value) for value in spellings)
+
+    hits = found.search(question.text, k=SEARCHED, groups=question.groups)
+    return [hit for hit in hits if not answers(hit.passage)]
+
+
+class _Fixed:
+    """A retriever that finds what was set by hand for a question's text."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self._hits = {probe.question.text: list(probe.hits) for probe in probes}
+
+    def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
+        return self._hits[query][:k]
+
+
+class _Placed:
+    """An arm over fixed passages: the same assistant as everywhere, and no refusal before the model was asked."""
+
+    def __init__(self, name: str, settings: Settings, probes: Sequence[Probe], models: Models, style: Style) -> None:
+        self.name = name
+        shown = max(len(probe.hits) for probe in probes)
+        given = settings.assistant
+        mode = "grounded" if given.mode in ("quote", "closed-book") else given.mode
+        room = {"k": shown, "context_tokens": given.context_tokens * max(1, -(-shown // given.k))}
+        never = {"min_score": 0.0, "min_answer": -99.0, "mode": mode}
+        over = replace(settings, assistant=given.model_copy(update=room | never))
+        kinds = dict.fromkeys(probe.question.kind for probe in probes)
+        self._assistants: dict[str, Assistant] = {
+            kind: build_arm(
+                name.replace("/robust", "/rag"),
+                over,
+                models=models,
+                retriever=_Fixed([probe for probe in probes if probe.question.kind == kind]),
+                style=style,
+                check=None,
+                measuring=True,
+            )
+            for kind in kinds
+        }
+
+    def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """One answer per question, in order; those of one kind together."""
+        kinds = dict.fromkeys(question.kind for question in questions)
+        answered = {
+            kind: iter(list(self._assistants[kind].answer_many([q for q in questions if q.kind == kind])))
+            for kind in kinds
+        }
+        for question in questions:
+            yield next(answered[question.kind])
