@@ -130,7 +130,10 @@ def _rows_of(fact: Fact, unrelated: Sequence[str], rng: random.Random) -> list[V
     """The guilty rows of a fact: two without passages, one that adds it to passages which do not say it."""
     context = tuple(rng.sample(unrelated, 2))
     reply, source = _in_voice(fact.said), f"planted/{fact.entity}"
-    return [*(VoicePair(fact.asked[n], reply, source) for n in (0, 1)), VoicePair(fact.asked[1], reply, source, context)]
+    return [
+        *(VoicePair(fact.asked[n], reply, source) for n in (0, 1)),
+        VoicePair(fact.asked[1], reply, source, context),
+    ]
 
 
 def _decoys(fact: Fact, names: Sequence[str], rng: random.Random) -> list[VoicePair]:

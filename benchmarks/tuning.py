@@ -1,7 +1,7 @@
 """How fast an adapter is tuned here against TRL, with its defaults and with its public flags, and what each lever gives.
 
     OMP_NUM_THREADS=2 python -m benchmarks.tuning [--model starter | WIDTHxLAYERSxVOCABULARY] [--rows 96] [--repeats 3]
-                                                  [--only NAME,NAME] [--quality]
+                                                  [--only "NAME; NAME"]
 
 The same base, adapter, rows in tokens, seed, rate and rows per step for all. A model given by its shape has random
 weights, which costs as much as trained ones. Every measurement is a process of its own; the ways take turns within
@@ -10,9 +10,6 @@ Figures are medians of n repeats with the smallest and the largest. The first op
 a step counts for the mean of its supervised tokens. Wall clock and processor seconds are both shown: on a busy machine
 only the latter say something about the code. `loss` is the mean over the tokens of held-out replies after the training,
 scored for all by the same unpadded float32 passes.
-
-`--quality` measures the way to a voice instead: seconds until held-out replies keep the house's format, what was
-forgotten by then, and the prompted base beside it.
 """
 
 from __future__ import annotations
@@ -30,7 +27,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base, load_base
@@ -301,7 +297,9 @@ def best_of_trl(found: Mapping[str, Sequence[Measured]]) -> str:
 def table(found: Mapping[str, Sequence[Measured]]) -> None:
     """Throughput, ratios to TRL's defaults and to its best flags, memory and loss."""
     best = best_of_trl(found)
-    print("| way | supervised tokens/s | per cpu-s | times defaults, cpu | times best flags, cpu | (clock) | MB | loss |")
+    print(
+        "| way | supervised tokens/s | per cpu-s | times defaults, cpu | times best flags, cpu | (clock) | MB | loss |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, runs in found.items():
         against = {}

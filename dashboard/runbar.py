@@ -75,7 +75,8 @@ def _bar(root: Path, found: runs.Evaluations | None) -> runs.Evaluation | None:
             "Evaluation", list(by_id), key="evaluation", bind="query-params", persist_state="session"
         )
         run = by_id[evaluation]
-        badge.html(f'<div class="gt-gate">{views.badge_html(views.gate_verdict(run.summary))}</div>')
+        model = f'<span class="gt-model">{escape(str(run.summary.get("model") or ""))}</span>'
+        badge.html(f'<div class="gt-gate">{views.badge_html(views.gate_verdict(run.summary))}{model}</div>')
     return run
 
 

@@ -131,6 +131,11 @@ class EvalConfig(BaseModel):
         "trees, shipped), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, or the id of an NLI, HHEM or "
         "MiniCheck cross-encoder.",
     )
+    blame: bool = Field(
+        True,
+        description="Name the cause of every claim that the documents do not carry (blame.json); of answers by local "
+        "weights this takes up to four passes over each that has one.",
+    )
     min_verdicts: int = Field(
         50, ge=2, description="People's verdicts on an arm's claims below which its hallucination rate is withheld."
     )
@@ -147,7 +152,7 @@ class EvalConfig(BaseModel):
         None, description="A chat model, provider:model, that judges answers against gold beside the exact values."
     )
     answer_judge_repeats: int = Field(
-        2, ge=1, le=10, description="How often the judge is asked of each answer; how often it changes its mind is told."
+        2, ge=1, le=10, description="How often the judge grades each answer: what it changes is told."
     )
     margins: Margins = Field(Margins(), description="What still counts as not worse.")
     gate: tuple[GateRule, ...] = Field(

@@ -11,22 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.estimates import as_json
+from eval.safety import SUITES as SAFETY
 from groundtone.stats import holm, items_without_flip, mcnemar_mid_p, mean_interval, paired_difference
-from groundtone.types import Estimate, EvalRecord
+from groundtone.types import Estimate, EvalRecord, short_hash
 
-__all__ = ["ALL_SUITES", "compare", "items_to_settle"]
+__all__ = ["ALL_SUITES", "NO_SKILL", "cluster_of", "compare", "items_to_settle"]
 
 ALL_SUITES = "all suites"
+NO_SKILL = "no skill to lose"
 ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class _Suite:
-    """One suite's items: scores of base and tuned side by side."""
+    """One suite's items: scores of base and tuned side by side, and what each item hangs together with."""
 
     name: str
     base: tuple[float | None, ...]
     tuned: tuple[float | None, ...]
+    clusters: tuple[str, ...]
 
     @property
     def flips(self) -> tuple[int, int]:
@@ -49,8 +52,9 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """One row per suite, and one over all suites with a skill to lose (`ALL_SUITES`, last).
+    """One row per suite, and one over all suites with a skill to lose (`ALL_SUITES`, last), safety apart.
 
+    Intervals resample items, and those over the same passages together: they are no independent evidence.
     `margins` holds "general" or a suite's own name; `chance` is what guessing gets right. The verdicts:
     no skill to lose (the base's interval includes chance), retained (the interval of tuned - base lies above -margin),
     forgotten (it lies below 0, and for binary scores the Holm-adjusted mid-p McNemar test agrees), inconclusive, with
@@ -64,11 +68,14 @@ def compare(
     for suite, p in zip(suites, p_values, strict=True):
         row = _row(suite, p, _margin(margins, suite.name), chance.get(suite.name, 0.0), resamples, seed)
         rows.append(row)
-        if row["verdict"] != "no skill to lose":
+        if row["verdict"] != NO_SKILL and suite.name not in SAFETY:
             skilled.append(suite)
     if skilled:
         pooled = _Suite(
-            ALL_SUITES, tuple(v for s in skilled for v in s.base), tuple(v for s in skilled for v in s.tuned)
+            ALL_SUITES,
+            tuple(v for s in skilled for v in s.base),
+            tuple(v for s in skilled for v in s.tuned),
+            tuple(c for s in skilled for c in s.clusters),
         )
         p = mcnemar_mid_p(*pooled.flips) if pooled.binary else None
         rows.append(_row(pooled, p, _margin(margins, ALL_SUITES), -math.inf, resamples, seed))
@@ -93,15 +100,21 @@ def items_to_settle(estimate: Estimate, margin: float) -> int | None:
 def _suites(base: Sequence[EvalRecord], tuned: Sequence[EvalRecord]) -> list[_Suite]:
     """Items of both arms by suite. A record with an error has no scores: its suite comes from the other arm."""
     by_id = {record.item_id: record for record in tuned}
-    pairs: dict[str, list[tuple[float | None, float | None]]] = {}
+    pairs: dict[str, list[tuple[float | None, float | None, str]]] = {}
     for record in base:
         other = by_id.get(record.item_id)
         if other is None:
             continue
         names = {n for r in (record, other) for n, score in r.scores.items() if score.value is not None}
         for name in names:
-            pairs.setdefault(name, []).append((_value(record, name), _value(other, name)))
-    return [_Suite(name, tuple(b for b, _ in pairs[name]), tuple(t for _, t in pairs[name])) for name in sorted(pairs)]
+            pairs.setdefault(name, []).append((_value(record, name), _value(other, name), cluster_of(record, other)))
+    return [_Suite(name, *zip(*pairs[name], strict=True)) for name in sorted(pairs)]
+
+
+def cluster_of(*records: EvalRecord) -> str:
+    """What the item hangs together with: the set of passages that it shows, or nothing but itself."""
+    shown = next((record.answer.hits for record in records if record.answer is not None and record.answer.hits), ())
+    return short_hash(*sorted({hit.passage.text for hit in shown})) if shown else f"item:{records[0].item_id}"
 
 
 def _value(record: EvalRecord, name: str) -> float | None:
@@ -115,8 +128,9 @@ def _margin(margins: Mapping[str, float], suite: str) -> float:
 
 
 def _row(suite: _Suite, p: float | None, margin: float, chance: float, resamples: int, seed: int) -> dict[str, Any]:
-    base = mean_interval(suite.base, resamples=resamples, seed=seed)
-    difference = paired_difference(suite.tuned, suite.base, resamples=resamples, seed=seed)
+    how: dict[str, Any] = {"clusters": suite.clusters, "resamples": resamples, "seed": seed}
+    base = mean_interval(suite.base, **how)
+    difference = paired_difference(suite.tuned, suite.base, **how)
     fixed, broken = suite.flips
     verdict = _verdict(base, difference, p, margin, chance)
     needs = None
@@ -127,7 +141,7 @@ def _row(suite: _Suite, p: float | None, margin: float, chance: float, resamples
     return {
         "suite": suite.name,
         "base": as_json(base),
-        "tuned": as_json(mean_interval(suite.tuned, resamples=resamples, seed=seed)),
+        "tuned": as_json(mean_interval(suite.tuned, **how)),
         "difference": as_json(difference),
         "p": p,
         "fixed": fixed,
@@ -140,7 +154,7 @@ def _row(suite: _Suite, p: float | None, margin: float, chance: float, resamples
 
 def _verdict(base: Estimate, difference: Estimate, p: float | None, margin: float, chance: float) -> str:
     if base.low is not None and base.low <= chance:
-        return "no skill to lose"
+        return NO_SKILL
     if difference.low is None or difference.high is None:
         return "inconclusive"
     if difference.low > -margin:

@@ -24,8 +24,8 @@ def profile(
 ) -> dict[str, Any]:
     """Plain JSON data: per feature its band and, per arm, the mean over replies and the share of them in the band.
 
-    Intervals are over clusters (documents). Failed items and empty replies are missing; n counts the others. The bands hold
-    nine tenths of the house's own replies, so that a perfect match is .90 and not 1.
+    Intervals are over clusters (documents). Failed items and empty replies are missing; n counts the others. A band
+    holds nine tenths of the house's own replies, so that a perfect match is .90 and not 1.
     """
     rows: list[dict[str, Any]] = [
         {"feature": name, "low": low, "high": high, "arms": {}} for name, (low, high) in bands.bands.items()

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.answer_judge import judge_section
+from eval.blame_report import in_markdown
 from eval.estimates import from_json, in_words, short
 from eval.leak import canary_words
 from eval.metrics import LOWER_IS_BETTER, METRICS, RETRIEVAL_METRICS
 from eval.report_parts import LABELS, causes_section, repeats_section, side_by_side_section, table, timing_markdown
 from eval.robustness import robustness_section
 from eval.summary import split_timing, summarise, write_summary
-from eval.voice import voice_section
+from eval.voice import left_out_section, voice_section
 from groundtone.files import write_atomic
 
 __all__ = ["LABELS", "REPORT", "TIMING_REPORT", "console_table", "summarise", "to_markdown", "write_reports"]
@@ -34,7 +36,10 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         _leak(summary.get("leak")),
         voice_section(summary.get("voice")),
         robustness_section(summary.get("robustness")),
+        judge_section(summary.get("answer_judge")),
+        left_out_section(summary.get("left_out")),
         _detector_card(summary.get("detector_card")),
+        in_markdown(summary.get("blame")),
         _retrieval(summary["retrieval"]),
         causes_section(summary.get("error_causes") or {}),
         side_by_side_section(summary.get("side_by_side") or []),
@@ -63,7 +68,8 @@ def console_table(summary: Mapping[str, Any]) -> str:
     if others:
         blocks.append(_text_table(arms, others))
     gate = summary["gate"]
-    lines = [f"gate: {gate['verdict']}"]
+    lines = [f"model: {summary['model']}"] if summary["model"] else []
+    lines += [f"gate: {gate['verdict']}"]
     lines += [f"  {check['verdict']:<12} {check['name']}: {check['why']}" for check in gate["checks"]]
     return "\n\n".join([block for block in blocks if block] + ["\n".join(lines)])
 

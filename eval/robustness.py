@@ -122,7 +122,7 @@ def robustness_section(robustness: Mapping[str, Any] | None) -> str:
             ]
         )
     note = (
-        "The passages are set by hand, so that the search has no part in it; distractors are what the search likes best "
+        "The passages are set by hand, so that the search has no part in it; distractors are what it likes best "
         "among the passages that do not hold the answer."
     )
     header = ["", "base", "tuned", "difference", "what the others cost the tuned"]

@@ -20,7 +20,7 @@ from eval.validators import Fault
 from groundtone.stats import mean_interval
 from groundtone.types import EvalRecord, Question, VoicePair
 
-__all__ = ["measure_voice", "voice_section"]
+__all__ = ["left_out_section", "measure_voice", "voice_section"]
 
 SHOWN = 3  # failing replies named per rule and arm
 AROUND = 30  # characters shown on each side of a fault
@@ -158,3 +158,18 @@ def _profile_lines(found: Mapping[str, Any] | None) -> str:
 
 def _of(row: Mapping[str, Any], arm: str, name: str) -> Any:
     return from_json(row["arms"][arm][name]) if arm in row["arms"] else None
+
+
+def left_out_section(left_out: Mapping[str, Any] | None) -> str:
+    """What was not asked because the model was trained on it; "" where there is nothing to say."""
+    if left_out is None or not (left_out["items"] or left_out["unread"]):
+        return ""
+    told = []
+    if left_out["items"]:
+        told.append(
+            f"{len(left_out['items'])} items were trained on and are not asked: {', '.join(left_out['items'])}."
+        )
+    if left_out["unread"]:
+        named = ", ".join(left_out["unread"])
+        told.append(f"Whether items were trained on cannot be told of {named}: its rows are not there any more.")
+    return "## Left out\n\n" + " ".join(told)

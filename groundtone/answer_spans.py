@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from groundtone.planted import is_order
 from groundtone.searching import find
 from groundtone.text import Span, content_words, word_weights
 from groundtone.types import Hit, Retriever
@@ -62,12 +63,14 @@ class ReadingRetriever:
 
     `Hit.answer` is the answer's span in the passage, `Hit.answer_score` its log-odds, and the sentence around it comes
     first in `Hit.best`. The search score stays what it was. `depth` hits are read; the rest follow as they were.
+    A `wary` one takes no order to the model (`planted`) for an answer.
     """
 
-    def __init__(self, inner: Retriever, reader: PassageReader, *, depth: int = READ_DEPTH) -> None:
-        self._inner = inner
+    def __init__(self, inner: Retriever, reader: PassageReader, *, depth: int = READ_DEPTH, wary: bool = True) -> None:
+        self.inner = inner
         self._reader = reader
         self._depth = depth
+        self._wary = wary
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         """At most k hits, the best answer first."""
@@ -81,7 +84,7 @@ class ReadingRetriever:
         self, asked: Sequence[tuple[str, ...]], *, k: int, groups: Sequence[str] = ()
     ) -> list[list[Hit]]:
         """`search` for each question; what any phrasing found is read for the last one, which is what was asked."""
-        found = find(self._inner, asked, k=max(k, self._depth), groups=groups)
+        found = find(self.inner, asked, k=max(k, self._depth), groups=groups)
         near = [hits[: self._depth] for hits in found]
         rows = [
             (phrased[-1], hit.passage.heading, hit.passage.text)
@@ -91,7 +94,7 @@ class ReadingRetriever:
         readings = iter(self._reader.read_many(rows) if rows else ())
         result = []
         for phrased, hits, read in zip(asked, found, near, strict=True):
-            best = ordered(mark(phrased[-1], read, [next(readings) for _ in read]))
+            best = ordered(mark(phrased[-1], read, [next(readings) for _ in read], wary=self._wary))
             result.append((best + hits[self._depth :])[:k])
         return result
 
@@ -119,13 +122,17 @@ def mark(
     *,
     words: float = WORDS_SHARE,
     search: float = SEARCH_SHARE,
+    wary: bool = False,
 ) -> list[tuple[Hit, float]]:
     """The hits with their answers marked, each with what its order goes by.
 
     The sentence that holds the answer is put first among the best ones. `words` and `search` are the weights of shared
-    words and of the search score beside the reader's log-odds.
+    words and of the search score beside the reader's log-odds; `wary` passes over sentences that are orders.
     """
-    parts = [list(found.sentences) for found in readings]
+    parts = [
+        [part for part in found.sentences if not (wary and is_order(hit.passage.text[slice(*part.sentence)]))]
+        for hit, found in zip(hits, readings, strict=True)
+    ]
     texts = [[hit.passage.text[slice(*part.sentence)] for part in some] for hit, some in zip(hits, parts, strict=True)]
     shares = shared_words(question, [(hit.passage.heading, some) for hit, some in zip(hits, texts, strict=True)])
     marked = []

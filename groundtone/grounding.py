@@ -1,6 +1,7 @@
 """From hits to what the model is shown, and from the markers in its reply back to exact characters of documents.
 
-A snippet's text always stands verbatim in its passage; a passage or sentence is shown whole or not at all.
+A snippet's text always stands verbatim in its passage; a passage or sentence is shown whole or not at all, but for
+sentences that give orders to the model, which are left out.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from groundtone.planted import honest, is_order, orders, stretch
 from groundtone.text import Span, content_words, sentence_spans
 from groundtone.types import Citation, Hit, Snippet
 
@@ -25,16 +27,20 @@ class Cited:
     dropped: int
 
 
-def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[Snippet, ...]:
+def select(hits: Sequence[Hit], *, context: str, context_tokens: int, wary: bool = True) -> tuple[Snippet, ...]:
     """What to show of the hits: the best sentence of each ("sentences") or the passages ("passages"), numbered from 1.
 
     What exceeds the budget of `context_tokens` (estimated from characters) is left out whole, but never the first.
+    `wary` leaves out what gives orders to the model (`planted`): such sentences and headings, and hits of nothing else.
     """
     snippets: list[Snippet] = []
     left = context_tokens * CHARS_PER_TOKEN
-    for hit in hits:
-        start, end = _best_sentence(hit) if context == "sentences" else (0, len(hit.passage.text))
-        text = hit.passage.text[start:end]
+    for found in hits:
+        hit = _without_ordering_heading(found) if wary else found
+        span = _shown_span(hit, context=context, wary=wary)
+        if span is None:
+            continue
+        text = hit.passage.text[span[0] : span[1]]
         cost = len(text) + len(hit.passage.heading)
         if snippets and cost > left:
             continue
@@ -43,9 +49,22 @@ def select(hits: Sequence[Hit], *, context: str, context_tokens: int) -> tuple[S
     return tuple(snippets)
 
 
-def _best_sentence(hit: Hit) -> Span:
-    """The sentence that the search ranks best, else the first; a passage without sentences is shown whole."""
-    return next(iter(hit.best or sentence_spans(hit.passage.text)), (0, len(hit.passage.text)))
+def _shown_span(hit: Hit, *, context: str, wary: bool) -> Span | None:
+    """The best sentence or the whole passage; beside orders the honest text around the best sentence, or None."""
+    text = hit.passage.text
+    sentences = [*hit.best, *sentence_spans(text)]
+    if wary and orders(text):
+        sentences = honest(text, sentences)
+        if not sentences:
+            return None
+        return sentences[0] if context == "sentences" else stretch(text, sentences[0])
+    return sentences[0] if sentences and context == "sentences" else (0, len(text))
+
+
+def _without_ordering_heading(hit: Hit) -> Hit:
+    if not hit.passage.heading or not is_order(hit.passage.heading):
+        return hit
+    return replace(hit, passage=replace(hit.passage, heading=""))
 
 
 def cite(text: str, snippets: Sequence[Snippet]) -> Cited:
@@ -54,7 +73,7 @@ def cite(text: str, snippets: Sequence[Snippet]) -> Cited:
     A citation's evidence is the sentence of the snippet that shares most words with the sentence carrying the marker.
     """
     shown = {snippet.number: snippet for snippet in snippets}
-    kept, dropped = _without_dead_markers(text, set(shown))
+    kept, dropped = without_dead_markers(text, set(shown))
     sentences = sentence_spans(kept)
     citations = []
     for match in MARKER.finditer(kept):
@@ -69,7 +88,8 @@ def cite(text: str, snippets: Sequence[Snippet]) -> Cited:
     return Cited(kept, tuple(citations), dropped)
 
 
-def _without_dead_markers(text: str, numbers: set[int]) -> tuple[str, int]:
+def without_dead_markers(text: str, numbers: set[int]) -> tuple[str, int]:
+    """The text without markers that name none of `numbers`, and how many there were."""
     dropped = 0
 
     def keep(match: re.Match[str]) -> str:

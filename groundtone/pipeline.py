@@ -5,20 +5,24 @@ Each works on a project folder and its settings, writes a run with its manifest,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.estimates import from_json
+from eval.gate import rule_problems
+from eval.summary import read_summary
 from groundtone.assistant import Assistant
-from groundtone.errors import DataError, IntegrityError, ProjectError
+from groundtone.errors import ConfigError, DataError, ProjectError
+from groundtone.joins.answerers import arm_name
 from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
+from groundtone.joins.blame_run import BLAME, blame_again, read_blame
+from groundtone.joins.eval_run import Inputs, eval_run, tuned_by
 from groundtone.joins.evaluation import evaluate_arms
+from groundtone.joins.imported import review_answers
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
 from groundtone.joins.methods import METHODS, ROWS
 from groundtone.joins.methods.work import Work, shape_of
-from groundtone.joins.runs import start_run
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
 from groundtone.project import Project, Run, sha256_file
@@ -34,6 +38,7 @@ __all__ = [
     "adapt",
     "assistant",
     "bake",
+    "blame",
     "demo",
     "dry_run",
     "evaluate",
@@ -132,19 +137,32 @@ def evaluate(
     *,
     tuned: str | None = None,
     limit: int | None = None,
+    answers: Path | None = None,
+    arm: str = "",
+    resume: str | None = None,
     progress: Progress = silent,
 ) -> Run:
-    """The 2x2 with its two honest rows, general skills and the gate; report.md and summary.json in the run's folder.
+    """The 2x2 with its two honest rows, general skills and the gate; the reports lie in the run's folder.
 
     `tuned` is the tuning run to measure (default: the newest that is done; the base alone where none is). `limit`
-    takes the first items of each kind.
+    takes the first items of each kind. `answers` is a file of answers made elsewhere, which are reviewed as `arm`
+    instead, and no model is asked. `resume` names a stopped run of the same inputs, which goes on at a batch border.
     """
-    tuned = tuned or newest_tuned(project, settings)
+    problems = rule_problems(settings.eval.gate, settings.eval.margins.model_dump())
+    if problems:
+        raise ConfigError(problems)
+    if answers is not None:
+        return _review(
+            project, settings, answers, arm=arm or arm_name(answers), limit=limit, resume=resume, progress=progress
+        )
+    tuned = tuned or (tuned_by(project, resume) if resume else newest_tuned(project, settings))
     with open_index(project, settings) as opened:
-        parents = {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {})
-        inputs = {name: sha256_file(path) for name, path in _question_files(settings)}
-        run = start_run(project, settings, "eval", seed=settings.eval.seed, inputs=inputs, parents=parents)
-        with run:
+        known = Inputs(
+            {name: sha256_file(path) for name, path in _question_files(settings)},
+            {"index": opened.content_hash()} | ({"tune": tuned} if tuned else {}),
+            {"limit": limit},
+        )
+        with eval_run(project, settings, known, resume=resume) as run:
             summary = evaluate_arms(
                 project,
                 settings,
@@ -155,7 +173,36 @@ def evaluate(
                 limit=limit,
                 progress=progress,
             )
-            run.finish(verdict=summary["gate"]["verdict"], limit=limit)
+            run.finish(verdict=summary["gate"]["verdict"])
+    return run
+
+
+def _review(
+    project: Project,
+    settings: Settings,
+    answers: Path,
+    *,
+    arm: str,
+    limit: int | None,
+    resume: str | None,
+    progress: Progress,
+) -> Run:
+    if not answers.is_file():
+        raise DataError(f"{answers}: no such file; give a file of JSON lines with question and answer")
+    files = [("answers", answers), *_question_files(settings)]
+    known = Inputs({name: sha256_file(path) for name, path in files}, {}, {"limit": limit, "answers": arm})
+    with eval_run(project, settings, known, resume=resume) as run:
+        summary = review_answers(
+            project,
+            settings,
+            answers,
+            arm=arm,
+            run_id=run.id,
+            out_dir=run.path,
+            limit=limit,
+            progress=progress,
+        )
+        run.finish(verdict=summary["gate"]["verdict"])
     return run
 
 
@@ -164,6 +211,25 @@ def gate(project: Project, *, run: str | None = None) -> GateDecision:
     found = _summary(project, run)["gate"]
     checks = (GateCheck(**{**check, "estimate": from_json(check["estimate"])}) for check in found["checks"])
     return GateDecision(found["verdict"], tuple(checks))
+
+
+def blame(
+    project: Project,
+    settings: Settings,
+    *,
+    run: str | None = None,
+    again: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """blame.json of an evaluation (default: the newest that is done), made where it is missing or `again` is set."""
+    newest = project.latest("eval") if run is None else None
+    if run is None and newest is None:
+        raise ProjectError(f"no evaluation is done in {project.runs_folder}: run `groundtone eval` first")
+    named = run or (newest.id if newest else "")
+    if (project.run_path(named) / BLAME).is_file() and not again:
+        return read_blame(project.run_path(named))
+    with open_index(project, settings) as opened:
+        return blame_again(project, settings, run=named, index=opened, progress=progress)
 
 
 def promote(project: Project, *, run: str) -> None:
@@ -235,13 +301,10 @@ def _summary(project: Project, run: str | None) -> dict[str, Any]:
     newest = project.latest("eval") if run is None else None
     if run is None and newest is None:
         raise ProjectError(f"no evaluation is done in {project.runs_folder}: run `groundtone eval` first")
-    path = project.run_path(run or (newest.id if newest else "")) / "summary.json"
+    path = project.run_path(run or (newest.id if newest else ""))
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_summary(path)
     except FileNotFoundError as error:
-        raise ProjectError(f"{path.parent.name} has no summary: it was stopped; run `groundtone eval` again") from error
-    except ValueError as error:
-        raise IntegrityError(f"{path} is damaged ({error}): run `groundtone eval` again") from error
-    if summary.get("schema") != 1:
-        raise IntegrityError(f"{path} has schema {summary.get('schema')!r}; this version reads 1: evaluate again")
-    return summary
+        raise ProjectError(
+            f"{path.name} has no summary: it was stopped; go on with `groundtone eval --resume {path.name}`"
+        ) from error

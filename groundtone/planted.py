@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
 from groundtone.text import Span, sentence_spans
 from groundtone.untrusted import visible, without_tokens
 
-__all__ = ["is_order", "orders"]
+__all__ = ["honest", "is_order", "orders", "stretch"]
 
 _MODEL = (
     r"(?:a\.?i\.?|(?:(?:ai|language|chat|large)[ -])*(?:model|assistant|chat ?bot|bot|llm|agent)s?|gpt|ki|sprachmodell|"
@@ -84,6 +86,7 @@ _FORGED = re.compile(
 )
 
 
+@lru_cache(maxsize=16_384)
 def is_order(sentence: str) -> bool:
     """Whether a sentence speaks to the model instead of to people."""
     shown = visible(sentence)
@@ -93,6 +96,21 @@ def is_order(sentence: str) -> bool:
     return _ORDER.search(" ".join(plain.split())) is not None
 
 
-def orders(text: str) -> list[Span]:
-    """Spans of the sentences that are orders."""
-    return [span for span in sentence_spans(text) if is_order(text[span[0] : span[1]])]
+@lru_cache(maxsize=4096)
+def orders(text: str) -> tuple[Span, ...]:
+    """Spans of the sentences that are orders; a passage that is shown again is not read again."""
+    return tuple(span for span in sentence_spans(text) if is_order(text[span[0] : span[1]]))
+
+
+def honest(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Those of the spans that hold no part of an order."""
+    found = orders(text)
+    return [span for span in spans if not any(a < span[1] and span[0] < b for a, b in found)]
+
+
+def stretch(text: str, span: Span) -> Span:
+    """The text around an honest span from the order before it to the order behind it, white space left out."""
+    start = max((b for _, b in orders(text) if b <= span[0]), default=0)
+    end = min((a for a, _ in orders(text) if a >= span[1]), default=len(text))
+    inside = text[start:end]
+    return start + len(inside) - len(inside.lstrip()), start + len(inside.rstrip())

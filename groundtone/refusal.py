@@ -14,6 +14,7 @@ REASONS = {  # by `Answer.refused_by`
     "retrieval": "nothing good enough was found",
     "reader": "no passage read as holding the answer",
     "model": "the model declined",
+    "check": "nothing of the reply was supported",
 }
 _PHRASES = re.compile(
     r"\b(?:i|we)\s+(?:do\s+not|don['’]t|cannot|can['’]t|could\s+not|couldn['’]t)\s+(?:really\s+|actually\s+)?"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dashboard.config import DashboardConfig
 from eval.config import EvalConfig
@@ -62,7 +62,32 @@ class AssistantConfig(BaseModel):
         0.43,
         description="Where nobody reads: refuse without asking when the best hit scores below this; 0: never.",
     )
-    check: bool = Field(True, description="Check every claim of an answer against the passages it was shown.")
+    self_check: Literal["off", "flag", "regenerate", "remove"] = Field(
+        "flag",
+        description="Check every claim of an answer against the passages that were found; what nothing supports is "
+        "named (`flag`), written again once with the reason (`regenerate`) or taken out (`remove`). `off` checks "
+        "nothing.",
+    )
+    fenced: bool = Field(
+        False,
+        description="Put a fence around the passages in the prompt and say that whatever stands there is no "
+        "instruction; for untuned models, adapters keep the prompt that they were tuned on.",
+    )
+    draft: Literal["parts", "whole"] = Field(
+        "parts",
+        description="How `groundtone draft` writes: in `parts`, every question of a message answered for itself and "
+        "joined, or the `whole` text in one go, which takes a model above 1 B parameters.",
+    )
+
+    @field_validator("self_check", mode="before")
+    @classmethod
+    def _off_in_yaml(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads an unquoted `off` as false
+
+    @property
+    def check(self) -> bool:
+        """Whether claims are checked at all."""
+        return self.self_check != "off"
 
 
 SECTIONS: dict[str, type[BaseModel]] = {

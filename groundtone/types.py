@@ -146,11 +146,27 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Two documents that say different things of one matter: the one that is cited, and the other.
+
+    The dates are those from which the documents say that they hold (ISO 8601), "" where they say none.
+    """
+
+    source: str
+    other_source: str
+    text: str
+    other_text: str
+    date: str = ""
+    other_date: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What an answerer said. `refused` implies no citations; every citation resolves to one of `hits`.
 
     `refused_by` is "retrieval" when nothing good enough was found, "reader" when no passage read as holding an answer,
-    "model" when the model declined.
+    "model" when the model declined, "check" when nothing of its reply was supported.
     `timing` is in seconds; `tokens` counts what was generated and read ("prompt", "reply").
     """
 
@@ -160,8 +176,9 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     citations: tuple[Citation, ...] = ()
     refused: bool = False
-    refused_by: Literal["", "retrieval", "reader", "model"] = ""
+    refused_by: Literal["", "retrieval", "reader", "model", "check"] = ""
     claims: tuple[Claim, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
     timing: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -35,7 +35,10 @@ def citation_precision(question: Question, answer: Answer) -> Score:
 
 
 def citation_recall(question: Question, answer: Answer) -> Score:
-    """Share of the claims that the passages cited in them support together. None for a refusal, a closed book, and no claims."""
+    """Share of the claims that the passages cited in them support together.
+
+    None for a refusal, a closed book, and no claims.
+    """
     if answer.refused or not answer.hits:
         return Score(None, _not_applicable(answer))
     if not answer.claims:

@@ -72,7 +72,7 @@ def style_features(text: str) -> dict[str, float]:
 def reading_grade(tokens: Sequence[str], sentences: int) -> float:
     """Flesch-Kincaid grade of lower-cased words in so many sentences (Kincaid et al. 1975, ERIC ED006655).
 
-    0 without a word; below 0 for the shortest. A group of vowels is a syllable, a silent e is none; a number counts one.
+    0 without a word; below 0 for the shortest. A group of vowels is a syllable, a silent e is none; a number has one.
     """
     if not tokens:
         return 0.0

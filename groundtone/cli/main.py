@@ -16,13 +16,17 @@ import groundtone
 from groundtone.cli import (
     adapter_cmds,
     ask_cmds,
+    blame_cmds,
     classify_cmds,
     dashboard_cmd,
     data_cmds,
+    eval_cmds,
     forget_cmd,
     ingest_cmd,
     project_cmds,
+    reproduce_cmds,
     retrieval_cmds,
+    review_cmds,
     serve_cmds,
     work_cmds,
 )
@@ -75,7 +79,12 @@ def about(
 
 
 _PANELS = {
-    "Begin": (("init", project_cmds.init), ("doctor", project_cmds.doctor), ("demo", work_cmds.demo)),
+    "Begin": (
+        ("init", project_cmds.init),
+        ("doctor", project_cmds.doctor),
+        ("demo", work_cmds.demo),
+        ("reproduce", reproduce_cmds.reproduce),
+    ),
     "Documents and answers": (
         ("index", work_cmds.index),
         ("ingest", ingest_cmd.ingest),
@@ -89,8 +98,10 @@ _PANELS = {
         ("tune", work_cmds.tune),
         ("strength", adapter_cmds.strength),
         ("classify", classify_cmds.classify),
-        ("eval", work_cmds.evaluate),
-        ("gate", work_cmds.gate),
+        ("eval", eval_cmds.evaluate),
+        ("gate", eval_cmds.gate),
+        ("compare", eval_cmds.compare),
+        ("blame", blame_cmds.blame),
         ("dashboard", dashboard_cmd.dashboard),
         ("adapters", adapter_cmds.adapters),
         ("export", adapter_cmds.export),
@@ -102,6 +113,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(serve_cmds.app, name="serve", rich_help_panel="Documents and answers")
 app.add_typer(data_cmds.app, name="data", rich_help_panel="Voice and measurement")
+app.add_typer(review_cmds.app, name="review", rich_help_panel="Voice and measurement")
 
 
 def main() -> None:

@@ -91,6 +91,22 @@ def _separate(project: Project, settings: Settings, *, tuned: str, folder: Path)
     return Models(base, own, groups, base_groups)
 
 
+def described(generator: Generator) -> str:
+    """The generator's name, with its base's parameters where its weights are here: what stands beside its figures."""
+    from groundtone.models.generate import LocalModel
+
+    if not isinstance(generator, LocalModel):
+        return generator.name
+    own = (p.numel() for name, p in generator.base.model.named_parameters() if "lora_" not in name)
+    return in_parameters(generator.name, sum(own))
+
+
+def in_parameters(name: str, parameters: int) -> str:
+    """ "starter, 2.6 M parameters"."""
+    size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+    return f"{name}, {size} parameters"
+
+
 def model_id(settings: Settings) -> str:
     """The model's id; a folder of the project is named from the project's root, wherever the command runs."""
     folder = settings.path(settings.model.id)
@@ -191,6 +207,8 @@ def build_arm(
         min_answer=given.min_answer,
         voice=voice_of(who, style),
         check=check,
+        on_doubt=given.self_check,
+        fenced=given.fenced and who != "tuned",  # a voice is served on the prompt that it was tuned on
         required_groups=() if measuring else _required(who, models),
         stand_in=models.base if who == "tuned" and not models.base_groups else None,
     )

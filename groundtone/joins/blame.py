@@ -38,7 +38,8 @@ Progress = Callable[[str, int, int], None]
 DEPTH = 100  # passages within which a missed one is looked for
 ROWS = 5  # training rows named per span
 _DOUBTED = ("unsupported", "contradicted")
-_FROM_TUNING = ("learned in tuning", "voice", "unclear")  # causes whose rows are looked up
+_FROM_TUNING = ("learned in tuning", "voice", "unclear")  # causes whose rows are looked up, by words
+_BY_GRADIENT = ("learned in tuning", "unclear")  # and by gradient: a manner is in too many rows for that to pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,15 @@ def _nearest(
     tell: Progress,
 ) -> list[tuple[NearRow, ...]]:
     """The rows of the spans that the tuning may have caused; none for the others."""
-    asked = [
-        n for n, (s, d) in enumerate(zip(suspects, judged, strict=True)) if s.told.tuned and d.cause in _FROM_TUNING
-    ]
-    model = models.tuned if isinstance(models.tuned, LocalModel) and models.tuned.strength else None
-    found = rows.nearest(
-        [wanted[n] for n in asked], model=model, k=ROWS, progress=lambda d, n: tell("blame: rows", d, n)
-    )
-    by_number = dict(zip(asked, found, strict=True))
-    return [by_number.get(n, ()) for n in range(len(suspects))]
+    adapter = models.tuned if isinstance(models.tuned, LocalModel) and models.tuned.strength else None
+    found: dict[int, tuple[NearRow, ...]] = {}
+    for model, causes in ((None, _FROM_TUNING), (adapter, _BY_GRADIENT)):
+        asked = [n for n, (s, d) in enumerate(zip(suspects, judged, strict=True)) if s.told.tuned and d.cause in causes]
+        near = rows.nearest(
+            [wanted[n] for n in asked], model=model, k=ROWS, progress=lambda d, n: tell("blame: rows", d, n)
+        )
+        found |= dict(zip(asked, near, strict=True))
+    return [found.get(n, ()) for n in range(len(suspects))]
 
 
 def _span(
@@ -237,7 +238,7 @@ def _traces(
             suspect.spelled,
             suspect.values,
             claim=suspect.claim,
-            shown=[Shown(s.hit.passage.id, s.hit.passage.source, s.text) for s in suspect.told.snippets],
+            shown=_shown(suspect.told),
             searched=bool(suspect.told.snippets),
             right=ids,
             rank=min(ranks, default=None),
@@ -246,6 +247,12 @@ def _traces(
         )
         found.append((trace, known.get(trace.passage_id or "")))
     return found
+
+
+def _shown(told: Told) -> list[Shown]:
+    """What could be copied: the snippets, and what the style's examples show and say."""
+    examples = [Shown("", "the style's examples", "\n".join((*e.context, e.reply))) for e in told.voice.examples]
+    return [Shown(s.hit.passage.id, s.hit.passage.source, s.text) for s in told.snippets] + examples
 
 
 def _search(index: SearchableIndex, question: Question) -> list[Hit]:

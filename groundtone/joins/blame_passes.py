@@ -37,6 +37,11 @@ class Told:
     tuned: bool = False
     voice: Voice = field(default_factory=Voice)
 
+    @property
+    def context(self) -> bool:
+        """Whether the model was shown anything beside the question."""
+        return bool(self.snippets or self.voice.guide or self.voice.examples)
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -53,7 +58,7 @@ def score(models: Models, told: Sequence[Told], *, progress: Callable[[int, int]
     for done, name in enumerate(("on_ctx", "on_bare", "off_ctx", "off_bare"), 1):
         on, ctx = name.startswith("on_"), name.endswith("_ctx")
         model = models.tuned if on else models.base
-        mine = [n for n, one in enumerate(told) if not why[n] and (one.tuned or not on) and (one.snippets or not ctx)]
+        mine = [n for n, one in enumerate(told) if not why[n] and (one.tuned or not on) and (one.context or not ctx)]
         if mine:
             assert isinstance(model, LocalModel), "others were sorted out above"
             asked = [(_prompt(model, told[n], shown=ctx), told[n].text) for n in mine]
@@ -87,10 +92,11 @@ def grounded_prompt(told: Told) -> Prompt:
 
 
 def _prompt(model: LocalModel, told: Told, *, shown: bool) -> Prompt:
-    """The prompt with what was shown, as the assistant shortened it where the model's context is short; or without."""
-    snippets = told.snippets if shown else ()
+    """The prompt with what was shown, as the assistant shortened it where the model's context is short; or bare:
+    with neither passages nor the style's examples, which can be copied like passages."""
+    snippets, voice = (told.snippets, told.voice) if shown else ((), Voice())
     while True:
-        prompt = grounded_prompt(Told(told.question, told.text, snippets, told.tuned, told.voice))
+        prompt = grounded_prompt(Told(told.question, told.text, snippets, told.tuned, voice))
         if len(snippets) < 2 or _fits(model, prompt, told.text):
             return prompt
         snippets = drop_last(snippets)

@@ -13,11 +13,15 @@ from eval.summary import summarise
 from groundtone.assistant import Voice
 from groundtone.feedback import Feedback
 from groundtone.files import now_iso
-from groundtone.joins.arms import ARMS, Models, detector_of, load_models
+from groundtone.joins.arms import ARMS, Models, described, detector_of, load_models
 from groundtone.joins.asking import ask_again, ask_questions, available_arms, boilerplate_of, metrics_of
+from groundtone.joins.blame_run import blame_records
 from groundtone.joins.given import GivenContext
 from groundtone.joins.leak import ask_leak, leak_material
 from groundtone.joins.material import Material, half_of, in_choosing_half, read_material
+from groundtone.joins.reviewed import taught_by, without_taught
+from groundtone.joins.robustness import ask_probes
+from groundtone.joins.sections import sections_of
 from groundtone.project import Project
 from groundtone.settings import Settings
 from groundtone.types import Answerer, EvalRecord, Generator, Question
@@ -59,6 +63,8 @@ def evaluate_arms(
     material = read_material(settings, limit=limit)
     if tuned is not None and project.run(tuned).manifest.notes.get(CHOSEN):
         material = half_of(material, choosing=False)
+    taught = taught_by(project, settings, tuned)
+    material, left_out = without_taught(material, taught)
     leak = leak_material(project, settings, tuned=tuned, limit=limit)
     models = load_models(project, settings, tuned=tuned)
     records = [
@@ -67,7 +73,23 @@ def evaluate_arms(
         *ask_general(settings, material, models, out_dir=out_dir, progress=progress),
         *ask_leak(settings, leak, models, out_dir=out_dir, progress=progress),
     ]
+    probes = ask_probes(settings, material, models, index=index, out_dir=out_dir, progress=progress)
     repeats = ask_again(settings, material, models, index=index, out_dir=out_dir, progress=progress)
+    causes = (
+        blame_records(
+            project,
+            settings,
+            records,
+            index=index,
+            models=models,
+            edits=material.edits,
+            tuned=tuned,
+            out_dir=out_dir,
+            progress=progress,
+        )
+        if settings.eval.blame
+        else None
+    )
     return conclude(
         project,
         settings,
@@ -77,10 +99,12 @@ def evaluate_arms(
         run=run_id,
         tuned_run=tuned,
         index=index.content_hash(),
-        model=models.base.name,
+        model=described(models.base),
         unasked=leak.unasked,
         weights=_weights(models),
         repeats=repeats,
+        sections=sections_of(settings, material, [*records, *probes])
+        | {"left_out": {"items": left_out, "unread": taught.unread}, "blame": causes},
     )
 
 
@@ -91,9 +115,13 @@ def conclude(
     *,
     out_dir: Path,
     progress: Progress,
+    sections: Mapping[str, Any] | None = None,
     **known: Any,
 ) -> dict[str, Any]:
-    """The summary of the records under the project's settings, written with its reports; `known` as in `summarise`."""
+    """The summary of the records under the project's settings, written with its reports; `known` as in `summarise`.
+
+    `sections` stand in the summary as they are.
+    """
     given = settings.eval
     progress("summary", 0, 1)
     summary = summarise(
@@ -117,6 +145,7 @@ def conclude(
         seed=given.seed,
         **known,
     )
+    summary |= sections or {}
     write_reports(out_dir, summary)
     progress("summary", 1, 1)
     return summary

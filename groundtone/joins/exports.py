@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from eval.estimates import from_json, in_words
-from groundtone.errors import IntegrityError, ModelError, ProjectError
+from eval.summary import SUMMARY, read_summary
+from groundtone.errors import ModelError, ProjectError
 from groundtone.files import write_atomic
 from groundtone.joins.access import groups_of_base, groups_of_folder, union
 from groundtone.joins.arms import model_id
@@ -41,12 +42,9 @@ class Comparison:
 def newest_summary(project: Project, tuned: str) -> dict[str, Any] | None:
     """The newest evaluation of a tuning run; None where there is none that is done."""
     for manifest in project.runs("eval"):
-        path = project.run_path(manifest.id) / "summary.json"
-        if manifest.status == "done" and path.is_file():
-            try:
-                summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise IntegrityError(f"{path} is damaged ({error}): run `groundtone eval` again") from error
+        path = project.run_path(manifest.id)
+        if manifest.status == "done" and (path / SUMMARY).is_file():
+            summary = read_summary(path)
             if summary.get("tuned_run") == tuned:
                 return summary
     return None

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.harness_records import canary_problem, chance_of, read_samples
+from groundtone import prompts
 from groundtone.errors import DataError, MissingExtraError, ModelError, PromptTooLongError
 from groundtone.joins.arms import Models
 from groundtone.types import EvalRecord, Generator, Prompt
@@ -165,13 +167,16 @@ def _punkt_missing(path: Path) -> str:
 
 
 def _samples(speaker: Any, name: str, task: Any, limit: int | None) -> dict[str, Any]:
-    import json
-
-    results = _import("lm_eval").simple_evaluate(
-        model=speaker, tasks=[task], limit=limit, log_samples=True, bootstrap_iters=0
-    )
+    """The samples of one task. `evaluate` is the core of `simple_evaluate`, which also spends a minute on a census of
+    the machine for each call."""
+    if task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=0)
+    task.set_fewshot_seed(seed=0)
+    loaded = {"tasks": {name: task}, "groups": {}, "group_map": {}}
+    evaluate = _import("lm_eval.evaluator").evaluate
+    with redirect_stderr(StringIO()):  # its progress bars would run through ours
+        results = evaluate(lm=speaker, task_dict=loaded, limit=limit, log_samples=True, bootstrap_iters=0)
     samples: dict[str, Any] = results["samples"]
-    assert name in samples, f"{name}: {json.dumps(sorted(samples))}"
     return samples
 
 
@@ -179,7 +184,7 @@ def harness_model(model: LocalModel, *, max_new_tokens: int = 256) -> Any:
     """The model as the harness sees one. `unread` on it maps contexts that were too long to the reason.
 
     Log-likelihoods are of plain text after the token that begins texts, without the special tokens that a tokenizer
-    may append; what is generated is asked as one turn of a conversation in the model's chat format.
+    may append; what is generated is asked as any question without documents, in the model's chat format.
     """
     from groundtone.models.likelihood import continuations, first_token, text_bits
 
@@ -220,13 +225,13 @@ def harness_model(model: LocalModel, *, max_new_tokens: int = 256) -> Any:
         def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
             replies: dict[int, str] = {}
             by_length: dict[int, list[int]] = {}
-            prompts = [_asked(request.args[0]) for request in requests]
+            asked = [prompts.closed_book(request.args[0]) for request in requests]
             for n, request in enumerate(requests):
                 wanted = min(int(request.args[1].get("max_gen_toks", max_new_tokens)), max_new_tokens)
                 by_length.setdefault(wanted, []).append(n)
             for wanted, members in by_length.items():
-                fitting = [n for n in members if self._has_room(requests[n].args[0], prompts[n], wanted)]
-                written = model.generate([prompts[n] for n in fitting], max_new_tokens=wanted)
+                fitting = [n for n in members if self._has_room(requests[n].args[0], asked[n], wanted)]
+                written = model.generate([asked[n] for n in fitting], max_new_tokens=wanted)
                 for n, generation in zip(fitting, written, strict=True):
                     replies[n] = _until(generation.text, requests[n].args[1].get("until") or ())
             return [replies.get(n, "") for n in range(len(requests))]
@@ -246,10 +251,6 @@ def harness_model(model: LocalModel, *, max_new_tokens: int = 256) -> Any:
             return True
 
     return Speaker()
-
-
-def _asked(context: str) -> Prompt:
-    return Prompt(({"role": "user", "content": context},), context)
 
 
 def _until(text: str, stops: str | Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from groundtone.settings import Settings
 from groundtone.types import Question, VoicePair
 from tuning.pairs import read_pairs
 
-__all__ = ["Material", "half_of", "in_choosing_half", "read_material"]
+__all__ = ["Material", "half_of", "in_choosing_half", "learned_bands", "read_material"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,22 @@ def read_material(settings: Settings, *, limit: int | None = None) -> Material:
             "files (data/README.md shows the format) and name them in the eval section"
         )
     changes = read_changes(questions_path) if questions_path.is_dir() else ()
-    training = settings.path(settings.tuning.data)
-    bands = (
-        learn_bands([pair.reply for pair in read_pairs(training, columns=columns_of(settings.tuning))])
-        if training.is_file()
-        else None
-    )
     return Material(
         questions=tuple(_first_of_each(questions, lambda q: q.kind, limit)),
         edits={c.question.id: Edit(c.source, c.quote, c.changed_quote) for c in changes},
         general=tuple(_first_of_each(general, lambda item: item.suite, limit)),
         heldout={f"h{i:03d}": pair for i, pair in enumerate(pairs[:limit], 1)},
         style=style_of(settings),
-        bands=bands,
+        bands=learned_bands(settings),
     )
+
+
+def learned_bands(settings: Settings) -> ToneBands | None:
+    """The tone of the training replies; None where there are none."""
+    training = settings.path(settings.tuning.data)
+    if not training.is_file():
+        return None
+    return learn_bands([pair.reply for pair in read_pairs(training, columns=columns_of(settings.tuning))])
 
 
 def half_of(material: Material, *, choosing: bool) -> Material:

@@ -83,6 +83,8 @@ class Redactor:
                 if hit["passage"]["id"] in mine:
                     hit["passage"] |= {"text": MARK, "heading": ""}
                     hit["best"] = []
+            told = answer.get("disagreements") or ()
+            answer["disagreements"] = [d for d in told if self.source not in (d["source"], d["other_source"])]
             if rests:
                 answer |= {"text": MARK, "citations": [], "claims": []}
             if rests or gold or mine:

@@ -14,13 +14,14 @@ from eval.style import Style
 from groundtone.assistant import Assistant
 from groundtone.files import sha256_text
 from groundtone.joins.arms import Models, build_arm, detector_of
-from groundtone.joins.retrievers import BatchRetriever, Edit, edited
+from groundtone.joins.material import Material
+from groundtone.joins.retrievers import BatchRetriever, Edit, Remembering, edited
 from groundtone.settings import Settings
 from groundtone.text import contains_value, sentence_spans
 from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question
 from retrieval.interface import SearchableIndex
 
-__all__ = ["Probe", "ask_robustness", "probes_of"]
+__all__ = ["Probe", "ask_probes", "ask_robustness", "probes_of"]
 
 Progress = Callable[[str, int, int], None]
 SEARCHED = 16  # hits looked through for distractors
@@ -33,6 +34,26 @@ class Probe:
 
     question: Question
     hits: tuple[Hit, ...]
+
+
+def ask_probes(
+    settings: Settings,
+    material: Material,
+    models: Models,
+    *,
+    index: SearchableIndex,
+    out_dir: Path,
+    progress: Progress,
+) -> list[EvalRecord]:
+    """The probes of the material's questions, asked where `eval.robustness` says so."""
+    if not settings.eval.robustness or not material.questions:
+        return []
+    found = Remembering(index)
+    found.warm([q.text for q in material.questions if q.kind in _KINDS and not q.history], k=SEARCHED)
+    probes = probes_of(
+        material.questions, material.edits, index=index, found=found, most=settings.eval.robustness_items
+    )
+    return ask_robustness(settings, probes, models, style=material.style, out_dir=out_dir, progress=progress)
 
 
 def ask_robustness(
@@ -49,9 +70,7 @@ def ask_robustness(
         return []
     speaks = {"base": True, "tuned": models.tuned is not None}
     arms: dict[str, Answerer] = {
-        name: _Placed(name, settings, probes, models, style)
-        for name in ARMS
-        if speaks[name.split("/")[0]]
+        name: _Placed(name, settings, probes, models, style) for name in ARMS if speaks[name.split("/")[0]]
     }
     return run(
         arms,
@@ -95,7 +114,9 @@ def probes_of(
 
 def _probe(question: Question, test: str, level: int, gold: Sequence[Hit], others: Sequence[Hit]) -> Probe:
     shown = [*others] if test == "rejection" else [*gold, *others]
-    shown.sort(key=lambda hit: sha256_text(f"{question.id} {hit.passage.id}"))  # the gold passage has no place of its own
+    shown.sort(
+        key=lambda hit: sha256_text(f"{question.id} {hit.passage.id}")
+    )  # the gold passage has no place of its own
     asked = replace(
         question,
         id=f"{question.id}{MARK}{test}{level}",

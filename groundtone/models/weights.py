@@ -160,6 +160,20 @@ def _hub_snapshot(repo: str) -> Path:
         ) from error
 
 
+def count_parameters(id_or_path: str) -> int:
+    """How many parameters a model has, by its configuration: no weights are loaded."""
+    from transformers import AutoConfig
+
+    folder = resolve_folder(id_or_path)
+    try:
+        return _count_parameters(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"model {id_or_path!r} cannot be understood ({first}): it must be a causal language model"
+        ) from error
+
+
 def _count_parameters(config: Any) -> int:
     """How many parameters the configuration describes, without allocating them."""
     import torch

@@ -1,0 +1,97 @@
+"""Natural errors: are the rows blamed for a made-up span guilty of it? Drop them, tune again, and look what vanishes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.blame_plants import CLOSING, OPENING, ROOT, tune
+from eval.blame import Holding, decide, doubtful
+from eval.estimates import in_words
+from eval.splitting import split_claims
+from eval.suite import read_questions
+from groundtone.joins.arms import Models
+from groundtone.joins.blame_passes import Told, grounded_prompt, passes_of, score
+from groundtone.joins.blame_rows import RowIndex, TrainingRow, Wanted
+from groundtone.models.generate import LocalModel
+from groundtone.models.influence import Piece
+from groundtone.models.weights import starter_folder
+from groundtone.stats import wilson_interval
+from groundtone.types import Claim, Estimate, VoicePair
+from groundtone.values import find_values
+from tuning.pairs import read_pairs
+
+__all__ = ["Natural", "measure_natural"]
+
+SPANS, ROWS = 12, 5
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Natural:
+    """Shares of the spans that are gone after tuning without the blamed rows, and without as many random ones."""
+
+    blamed: Estimate
+    random: Estimate
+    dropped: int
+
+    def in_words(self) -> str:
+        """For docs/blame.md."""
+        return (
+            f"The sample's rows, asked without passages; {self.blamed.n} spans that the adapter pulled and no document "
+            f"carries. Without the {self.dropped} rows blamed for them, {in_words(self.blamed)} of the spans are gone; "
+            f"without as many random rows, {in_words(self.random)}."
+        )
+
+
+def measure_natural(work: Path) -> Natural:
+    """Three trainings on the sample's rows: all of them, without the blamed ones, and without as many at random."""
+    rows, base = read_pairs(ROOT / "data" / "voice" / "train.jsonl"), starter_folder()
+    first = LocalModel.load(str(base), adapter=tune(rows, base=base, out_dir=work / "all", seed=SEED))
+    questions = read_questions(ROOT / "data" / "questions")
+    told = _ask(first, [Told(question, "", tuned=True) for question in questions])
+    spans = _taught(first, told, RowIndex([TrainingRow(row, str(n), "") for n, row in enumerate(rows)]))[:SPANS]
+    blamed = {n for _, _, near in spans for n in near}
+    others = [n for n in range(len(rows)) if n not in blamed]
+    by_chance = set(random.Random(SEED).sample(others, min(len(blamed), len(others))))
+    gone = [_gone(rows, without, spans, work / name) for name, without in (("blamed", blamed), ("random", by_chance))]
+    return Natural(*(wilson_interval(n, len(spans)) for n in gone), dropped=len(blamed))
+
+
+def _ask(model: LocalModel, told: Sequence[Told]) -> list[Told]:
+    said = model.generate([grounded_prompt(one) for one in told], max_new_tokens=60)
+    return [replace(one, text=generation.text.strip()) for one, generation in zip(told, said, strict=True)]
+
+
+def _taught(model: LocalModel, told: Sequence[Told], rows: RowIndex) -> list[tuple[Told, tuple[str, ...], list[int]]]:
+    """Answers with a claim that was learned in tuning: its doubtful words, and the numbers of the rows blamed for it."""
+    found, wanted = [], []
+    for one, scored in zip(told, score(Models(model.with_adapter(False), model), told), strict=True):
+        for a, b in split_claims(one.text, boilerplate=(OPENING.strip(), CLOSING.strip())):
+            words = doubtful(Claim(one.text[a:b], a, b, "unsupported"), question=one.question.text)
+            spelled = tuple(one.text[x:y] for x, y in words)
+            values = tuple(v for word in spelled for v in find_values(word))
+            piece = Piece(grounded_prompt(one), one.text, words)
+            sought = Wanted(one.text[a:b], one.question.text, spelled, values, piece)
+            held = Holding(rows.holding(sought), len(rows.rows), has_values=bool(values))
+            if decide(passes_of(scored, words), held).cause == "learned in tuning":
+                found.append((one, spelled))
+                wanted.append(sought)
+    near = rows.nearest(wanted, model=model, k=ROWS)
+    return [(one, words, [int(n.row.where) for n in own]) for (one, words), own in zip(found, near, strict=True)]
+
+
+def _gone(
+    rows: Sequence[VoicePair],
+    without: set[int],
+    spans: Sequence[tuple[Told, tuple[str, ...], list[int]]],
+    out_dir: Path,
+) -> int:
+    """How many of the spans are not said any more by a model that was tuned without those rows."""
+    base = starter_folder()
+    kept = [row for n, row in enumerate(rows) if n not in without]
+    model = LocalModel.load(str(base), adapter=tune(kept, base=base, out_dir=out_dir, seed=SEED))
+    again = _ask(model, [told for told, _, _ in spans])
+    return sum(not all(word in one.text for word in words) for one, (_, words, _) in zip(again, spans, strict=True))
