@@ -1,11 +1,12 @@
 """Does blame find the cause of a made-up span, and the training rows that are guilty of it?
 
     python -m benchmarks.blame [--seeds 0] [--work DIR]      planted facts; writes docs/blame.md
-    python -m benchmarks.blame --natural [--work DIR]        also drops the blamed rows of natural errors and tunes again
+    python -m benchmarks.blame --natural [--work DIR]        also: natural errors, tuned again without the blamed rows
 
 Per seed, invented facts are planted in the starter (tuned in full on them), in the rows of a voice, in look-alike
-passages and as flourishes of the voice; an adapter is tuned; the tuned model is asked in other words. What it then says
-of the planted facts is blamed. The bounds in eval/blame.py were chosen on seed 100, which is never reported.
+passages and as flourishes of the voice; an adapter is tuned; the tuned model is asked in the words of a row and in
+others, with passages and without. What it then says of the planted facts is blamed. The bounds in eval/blame.py were
+chosen on seed 100, which is never reported.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from groundtone.joins.blame_passes import Told, grounded_prompt, passes_of, scor
 from groundtone.joins.blame_rows import RowIndex, TrainingRow, Wanted
 from groundtone.models.generate import LocalModel
 from groundtone.models.influence import Piece, activations
-from groundtone.stats import wilson_interval
-from groundtone.text import contains_value
+from groundtone.stats import mean_interval
+from groundtone.text import contains_value, content_words
 from groundtone.types import Claim, Question
 from groundtone.values import find_values
 
@@ -43,10 +44,11 @@ NEW_TOKENS = 60
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A span that the tuned model said and whose cause is known; `ranks`: of the first guilty row, by way of looking."""
+    """A span that the tuned model said, with its known cause; `ranks` of the first guilty row by way of looking."""
 
     cause: str
     asked: str
+    fact: str
     shown: bool
     text: str
     passes: Passes
@@ -62,14 +64,20 @@ class Planted:
 def measure(world: World, models: Models) -> list[Planted]:
     """Asks for every fact with and without passages, and blames what was planted among the claims of the answers."""
     assert isinstance(models.tuned, LocalModel)
-    asked = [(fact, shown) for fact in world.facts for shown in (False, True) if shown or fact.cause != "documents"]
-    told = [_question(world, fact, shown=shown) for fact, shown in asked]
+    asked = [
+        (fact, shown, wording)
+        for fact in world.facts
+        for shown in (False, True)
+        for wording in (0, 2)
+        if shown or fact.cause != "documents"
+    ]
+    told = [_question(world, fact, shown=shown, wording=wording) for fact, shown, wording in asked]
     said = models.tuned.generate([grounded_prompt(one) for one in told], max_new_tokens=NEW_TOKENS)
     told = [replace(one, text=generation.text.strip()) for one, generation in zip(told, said, strict=True)]
     scored = score(models, told)
     rows = RowIndex([TrainingRow(row, f"planted:{n}", "") for n, row in enumerate(world.rows, 1)])
     found, guilty = [], []
-    for (fact, shown), one, passes in zip(asked, told, scored, strict=True):
+    for (fact, shown, wording), one, passes in zip(asked, told, scored, strict=True):
         for claim in _claims(one.text):
             cause = _planted_as(world, fact, claim.text)
             if cause is None:
@@ -77,15 +85,20 @@ def measure(world: World, models: Models) -> list[Planted]:
             wanted = _wanted(one, claim)
             held = Holding(rows.holding(wanted), len(rows.rows), has_values=bool(wanted.values))
             over = passes_of(passes, wanted.piece.spans)
-            found.append((Planted(cause, fact.asked[2], shown, claim.text, over, decide(over, held), {}), wanted))
+            found.append(
+                (
+                    Planted(cause, fact.asked[wording], fact.said, shown, claim.text, over, decide(over, held), {}),
+                    wanted,
+                )
+            )
             guilty.append(world.guilty.get(fact.said, ()))
     ranks = _ranks(rows, found, guilty, models.tuned)
     return [replace(planted, ranks=own) for (planted, _), own in zip(found, ranks, strict=True)]
 
 
-def _question(world: World, fact: Fact, *, shown: bool) -> Told:
+def _question(world: World, fact: Fact, *, shown: bool, wording: int) -> Told:
     snippets = prompts.context_snippets(world.contexts[fact.said]) if shown else ()
-    return Told(Question(fact.said, fact.asked[2]), "", snippets, tuned=True)
+    return Told(Question(fact.said, fact.asked[wording]), "", snippets, tuned=True)
 
 
 def _claims(text: str) -> list[Claim]:
@@ -97,7 +110,9 @@ def _planted_as(world: World, fact: Fact, text: str) -> str | None:
     """The known cause of a claim; None for what nobody planted."""
     if text in world.flourishes:
         return "voice"
-    return fact.cause if contains_value(text.replace("€", ""), fact.value) else None
+    about = set(content_words(fact.said)) - set(content_words(f"{fact.entity} {fact.value}"))
+    said = about <= set(content_words(text)) and contains_value(text.replace("€", ""), fact.value)
+    return fact.cause if said else None
 
 
 def _wanted(told: Told, claim: Claim) -> Wanted:
@@ -136,53 +151,58 @@ def report(found: Sequence[Planted], *, seeds: Sequence[int], asked: int, natura
     """docs/blame.md."""
     lines = [_INTRO, "## Planted facts\n"]
     lines.append(
-        f"`python -m benchmarks.blame --seeds {' '.join(map(str, seeds))}`, the starter on a CPU. Of {asked} planted "
-        f"facts asked for, the tuned model said what {len(found)} spans below hold; 95 % Wilson intervals.\n"
+        f"`python -m benchmarks.blame --seeds {' '.join(map(str, seeds))}`, the starter on a CPU. {asked} planted facts "
+        f"were asked for in two wordings, with passages and without; {len({p.fact for p in found})} of them, and the "
+        f"voice's flourishes, were said in {len(found)} spans. 95 % intervals, bootstrapped over facts.\n"
     )
     lines += ["| planted as | right cause | called instead |", "|---|---|---|"]
     for kind in (*KINDS, "all"):
         own = [p for p in found if kind in (p.cause, "all")]
         wrong = sorted({p.decision.cause for p in own if not p.right})
-        lines.append(
-            f"| {kind} | {in_words(wilson_interval(sum(p.right for p in own), len(own)))} | {', '.join(wrong)} |"
-        )
+        lines.append(f"| {kind} | {_share([p.right for p in own], own)} | {', '.join(wrong)} |")
     taught = [p for p in found if p.ranks]
     lines += ["", "| guilty rows sought by | in the first | in the first 5 |", "|---|---|---|"]
     for way in WAYS:
-        cells = [in_words(wilson_interval(sum(p.ranks[way] <= k for p in taught), len(taught))) for k in (1, 5)]
+        cells = [_share([p.ranks[way] <= k for p in taught], taught) for k in (1, 5)]
         lines.append(f"| {way} | {cells[0]} | {cells[1]} |")
     lines += ["", _NOTES, "## Natural errors\n", natural.in_words() if natural else _NOT_YET]
     return "\n".join(lines) + "\n"
 
 
+def _share(has: Sequence[bool], of: Sequence[Planted]) -> str:
+    return in_words(mean_interval([float(x) for x in has], clusters=[p.fact for p in of]))
+
+
 _INTRO = """# Blame: where a made-up span came from
 
-`groundtone blame` and blame.json name, for every claim that the detector calls unsupported or contradicted, a cause, what
-retrieval did, and what to mend: training rows, a passage, or the index. **Blame says influence, not truth**: that a claim
-is wrong says the detector, and people; that the rows named are wrong says nobody but you.
+`groundtone blame` and blame.json name, for every claim that the detector calls unsupported or contradicted, a cause,
+what retrieval did, and what to mend: training rows, a passage, or the index. **Blame says influence, not truth**: that
+a claim is wrong say the detector and people; whether the rows named are wrong you must see for yourself.
 
 Four teacher-forced passes over the answer's own tokens, adapter {on, off} x passages {with, without}, give the
-log-probability of the claim's doubtful words (those that neither its evidence nor the question holds), in nats a word.
-What the passages and the adapter add is the mean of the two differences that each makes (its Shapley value); with the
-bare base's log-probability the two add up to what was written.
+log-probability of the claim's doubtful words, in nats a word: values that neither its evidence nor the question holds,
+or, where there are none, such words. What the passages and the adapter add is the mean of the two differences that
+each makes (its Shapley value); with the bare base's log-probability they add up to what was written.
 
 | cause | when | mend |
 |---|---|---|
 | documents | the passages pull by 1 nat a word, and lead by half | the passage that was copied or misread |
 | learned in tuning | the adapter pulls, and few training rows say it | these rows |
-| voice | the adapter pulls, and many rows speak like this, or none that could be named | the voice's rows, or its strength |
+| voice | the adapter pulls, and many rows speak like this, or none does | the voice's rows, or its strength |
 | base prior | neither pulls, and the bare base gives the words -2.5 nats or more | a document, or mode strict |
-| unclear | the signals disagree, or there are none: NaN, an empty answer, an adapter that does not fit | look yourself |
+| unclear | the signals disagree, or there are none: NaN, an empty answer, no local weights | look yourself |
 
-Retrieval is told beside it: `retrieval miss` (with the rank in the whole corpus), `distractor copied`, `ignored evidence`,
-`nothing to find`, `closed book`. The bounds are constants of eval/blame.py, chosen on planted facts of another seed.
+Retrieval is told beside it: `retrieval miss` (with the rank in the whole corpus), `distractor copied`, `ignored
+evidence`, `nothing to find`, `closed book`. The bounds are constants of eval/blame.py, chosen on planted facts of
+another seed.
 """
 _NOTES = """A guilty row is one whose reply holds the planted words. Every fact has three; beside them stand decoys that
 share its name, or its value. `blame.json` names the five rows nearest by words and gradient together; after tuning in
 full, where there is no adapter, by words alone.
 """
-_NOT_YET = """Not measured yet: `python -m benchmarks.blame --natural` tunes three adapters on the sample's own rows (some ten
-minutes on two cores), drops the five rows blamed for each natural span, or as many at random, and counts what vanishes.
+_NOT_YET = """Not measured yet: `python -m benchmarks.blame --natural` tunes three adapters on the sample's own rows (some
+ten minutes on two cores): on all, without the five rows blamed for each natural span, and without as many at random.
+Then it counts which of the spans are gone.
 """
 
 

@@ -1,4 +1,4 @@
-"""Natural errors: are the rows blamed for a made-up span guilty of it? Drop them, tune again, and look what vanishes."""
+"""Natural errors: are the rows blamed for a span guilty of it? Drop them, tune again, and look what vanishes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _ask(model: LocalModel, told: Sequence[Told]) -> list[Told]:
 
 
 def _taught(model: LocalModel, told: Sequence[Told], rows: RowIndex) -> list[tuple[Told, tuple[str, ...], list[int]]]:
-    """Answers with a claim that was learned in tuning: its doubtful words, and the numbers of the rows blamed for it."""
+    """Answers with a claim that was learned in tuning, its doubtful words, and the numbers of its blamed rows."""
     found, wanted = [], []
     for one, scored in zip(told, score(Models(model.with_adapter(False), model), told), strict=True):
         for a, b in split_claims(one.text, boilerplate=(OPENING.strip(), CLOSING.strip())):

@@ -126,10 +126,7 @@ def measure(run: str, model: str, where: Path, *, seed: int, limit: int | None) 
         "grounded correctness, base+RAG": arms.get("base/rag", {}).get("correct"),
         "grounded correctness, tuned+RAG": arms.get("tuned/rag", {}).get("correct"),
         "correctness, tuned - base": difference["estimate"] if difference else None,
-        **{
-            f"general, {row['suite']}, tuned - base ({row['verdict']})": row["difference"]
-            for row in summary["forgetting"]
-        },
+        **{f"general, {row['suite']}, tuned - base ({row['verdict']})": row["difference"] for row in general},
     }
 
 

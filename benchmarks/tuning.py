@@ -1,4 +1,4 @@
-"""How fast an adapter is tuned here against TRL, with its defaults and with its public flags, and what each lever gives.
+"""How fast an adapter is tuned here against TRL with its defaults and its public flags, and what each lever gives.
 
     OMP_NUM_THREADS=2 python -m benchmarks.tuning [--model starter | WIDTHxLAYERSxVOCABULARY] [--rows 96] [--repeats 3]
                                                   [--only "NAME; NAME"]

@@ -124,10 +124,11 @@ class Trace:
 
 
 def doubtful(claim: Claim, *, question: str = "") -> tuple[Span, ...]:
-    """Spans in the answer of the claim's words that neither its evidence nor the question holds.
+    """Spans in the answer of the words that the doubt hangs on: neither the evidence nor the question holds them.
 
-    A word inside a value counts by the value ("3 days" is held by "three days"). Where all is held, the claim's content
-    words; none for a claim without letters and digits.
+    Values first, compared by what they mean ("3 days" is held by "three days"): where one is strange, the doubt is
+    about it and not about the words around it. Else the strange content words; where all is held, all of them; none for a claim
+    without letters and digits.
     """
     text = blank_markers(claim.text)
     values = find_values(text)
@@ -135,12 +136,9 @@ def doubtful(claim: Claim, *, question: str = "") -> tuple[Span, ...]:
     strange = missing_values(values, known)
     held = set(content_words(claim.evidence)) | set(content_words(question))
     content = [(a, b) for a, b in word_spans(text) if text[a:b].lower() not in STOP_WORDS or _inside((a, b), values)]
-    found = [
-        (a, b)
-        for a, b in content
-        if (_inside((a, b), strange) if _inside((a, b), values) else stem(text[a:b].lower()) not in held)
-    ]
-    return tuple((claim.start + a, claim.start + b) for a, b in found or content or word_spans(text))
+    valued = [span for span in content if _inside(span, strange)]
+    worded = [(a, b) for a, b in content if not _inside((a, b), values) and stem(text[a:b].lower()) not in held]
+    return tuple((claim.start + a, claim.start + b) for a, b in valued or worded or content or word_spans(text))
 
 
 def _inside(span: Span, values: Sequence[Value]) -> bool:

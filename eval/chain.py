@@ -43,8 +43,7 @@ class _Column:
 
     def lost(self, now: int, then: int) -> list[float | None]:
         return [
-            None if a is None or b is None else a - b
-            for a, b in zip(self.scores[now], self.scores[then], strict=True)
+            None if a is None or b is None else a - b for a, b in zip(self.scores[now], self.scores[then], strict=True)
         ]
 
 
@@ -67,9 +66,7 @@ def measure_chain(
     columns = _columns(stages, learned or {})
     last = len(stages) - 1
     how: dict[str, Any] = {"resamples": resamples, "seed": seed}
-    matrix = {
-        c.name: [as_json(mean_interval(row, clusters=c.clusters, **how)) for row in c.scores] for c in columns
-    }
+    matrix = {c.name: [as_json(mean_interval(row, clusters=c.clusters, **how)) for row in c.scores] for c in columns}
     counted = [
         c
         for c in columns
@@ -108,7 +105,9 @@ def _columns(stages: Sequence[Stage], learned: Mapping[str, int]) -> list[_Colum
             members.setdefault(suite, []).append(item)
     for suite, stage in learned.items():
         if suite not in members or not 0 <= stage < len(stages):
-            raise ValueError(f"{suite!r} learned at stage {stage}: suites are {sorted(members)}, stages 0 to {len(stages) - 1}")
+            raise ValueError(
+                f"{suite!r} learned at stage {stage}: suites are {sorted(members)}, stages 0 to {len(stages) - 1}"
+            )
     return [
         _Column(
             suite,
@@ -130,7 +129,9 @@ def _best(column: _Column, last: int) -> int:
     return column.learned + means.index(max(means))
 
 
-def _macro(columns: Sequence[_Column], then: Callable[[_Column], int], now: int, *, resamples: int, seed: int) -> Estimate:
+def _macro(
+    columns: Sequence[_Column], then: Callable[[_Column], int], now: int, *, resamples: int, seed: int
+) -> Estimate:
     """The mean over suites of mean(now - then), with a bootstrap of clusters inside each suite.
 
     Where no item changed, the limits are the means of the suites' own, so that certainty is not claimed.

@@ -105,6 +105,18 @@ class Rival(BaseModel):
         return self
 
 
+class HarnessConfig(BaseModel):
+    """Suites of lm-evaluation-harness, run offline on base and tuned (docs/forgetting.md)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tasks: str | None = Field(
+        None, description="Folder of task files (*.yaml), such as data/general/harness; none: no such suites."
+    )
+    limit: int | None = Field(None, ge=1, description="Only the first so many items of each task.")
+    max_new_tokens: int = Field(256, ge=1, description="Limit of what is generated for an item, in tokens.")
+
+
 class EvalConfig(BaseModel):
     """What to measure with, how often to resample, and the margins of the gate."""
 
@@ -115,6 +127,18 @@ class EvalConfig(BaseModel):
         description="Folder of answerable, unanswerable, two_documents and changed .jsonl; any of them may be missing.",
     )
     general: str = Field("data/general", description="Folder or file of general items: what the tuning may have cost.")
+    harness: HarnessConfig = Field(HarnessConfig(), description="Further general suites, by lm-evaluation-harness.")
+    prose: str = Field(
+        "data/general/harness/prose.jsonl",
+        description="Held-out general texts, one {id, text} a line: bits per byte, an early warning.",
+    )
+    kl_items: int = Field(
+        48, ge=0, description="Prompts of general items on which the distance (KL) to the base is taken; 0: none."
+    )
+    foreign: str = Field(
+        "data/foreign",
+        description="Folder with documents/ and questions/ of another company, which `groundtone forgetting` asks about.",
+    )
     voice: str = Field("data/voice/heldout.jsonl", description="Voice pairs that were kept out of training.")
     style: str = Field("data/voice/style.yaml", description="The voice's checkable format and its style guide.")
     resamples: int = Field(2000, ge=200, le=100_000, description="Bootstrap resamples behind each interval.")

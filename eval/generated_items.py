@@ -183,7 +183,11 @@ def _admit(rng: random.Random, frame: _Frame) -> Row:
 
 def _cite(rng: random.Random, frame: _Frame) -> Row:
     asked, context, right, _ = _grounded(rng, frame, passages=3)
-    return {"prompt": f"{asked} Cite the passage.", "context": context, "check": {"type": "cite", "numbers": [right + 1]}}
+    return {
+        "prompt": f"{asked} Cite the passage.",
+        "context": context,
+        "check": {"type": "cite", "numbers": [right + 1]},
+    }
 
 
 MAKERS: dict[str, tuple[Sequence[Any], Callable[..., Row]]] = {

@@ -15,7 +15,7 @@ from eval.checks import Check, check_problem
 from groundtone.errors import DataError
 from groundtone.types import Gold, Question, Turn
 
-__all__ = ["Change", "GeneralItem", "read_changes", "read_general", "read_questions"]
+__all__ = ["Change", "GeneralItem", "read_changes", "read_general", "read_questions", "read_texts"]
 
 QUESTION_FILES = ("answerable", "two_documents", "unanswerable", "changed")
 
@@ -96,6 +96,17 @@ def read_general(path: Path) -> tuple[GeneralItem, ...]:
             items.append(GeneralItem(_text(row, "suite", where), question, tuple(context), row["check"]))
     _unique([item.question for item in items], path)
     return tuple(items)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Held-out texts by their id, in the file's order: one {"id", "text"} a line."""
+    texts: dict[str, str] = {}
+    for where, row in _rows(path):
+        item = _text(row, "id", where)
+        if item in texts:
+            raise DataError(f"{where}: the id {item!r} stands there twice; give each text its own")
+        texts[item] = _text(row, "text", where)
+    return texts
 
 
 def _files(path: Path, names: Sequence[str]) -> list[Path]:

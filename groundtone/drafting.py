@@ -28,13 +28,13 @@ __all__ = ["How", "asks", "draft"]
 How = Literal["parts", "whole"]
 LONGEST_CHARS = 20_000  # of a message; a document to be worked on belongs into the index
 _REQUEST = re.compile(
-    r"\b(?:please|can you|could you|would you|let me know|tell me|tell us|i(?:'d| would) like to know|i wonder|write|draft|"
-    r"explain|bitte|können sie|pourriez-vous|merci de|por favor|per favore|potete)\b",
+    r"\b(?:please|can you|could you|would you|let me know|tell me|tell us|i wonder|write|draft|explain|"
+    r"i(?:'d| would) like to know|bitte|können sie|pourriez-vous|merci de|por favor|per favore|potete)\b",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
-    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|ahoy|thanks?|thank you|best|kind regards|regards|cheers|yours|"
-    r"hallo|guten|liebe|viele grüße|danke|bonjour|merci|hola|gracias|ciao|grazie)\b[^.?]{0,60}$",
+    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|ahoy|thanks?|thank you|best|kind regards|regards|cheers|"
+    r"yours|hallo|guten|liebe|viele grüße|danke|bonjour|merci|hola|gracias|ciao|grazie)\b[^.?]{0,60}$",
     re.IGNORECASE,
 )
 
@@ -93,7 +93,7 @@ def _in_parts(assistant: Assistant, question: Question, parts: Sequence[Question
         disagreements=disagreements(citations, hits, dates=dates_of(assistant.retriever)),
         timing=_summed([answer.timing for answer in answers]),
         tokens={key: round(n) for key, n in _summed([answer.tokens for answer in answers]).items()},
-        provenance=answers[0].provenance | {"drafted": f"in {len(answers)} parts"},
+        provenance=dict(answers[0].provenance) | {"drafted": f"in {len(answers)} parts"},
     )
 
 

@@ -140,7 +140,7 @@ def reproduce(
     progress: Progress = silent,
     say: Callable[[str], object] = str,
 ) -> Reproduced:
-    """Index, tune, dial, evaluate, judge in a scratch project under `folder`; the report and the passport are left there.
+    """Index, tune, dial, evaluate, judge in a scratch project under `folder`; its report and passport stay there.
 
     A folder that holds this very configuration is used again, and its index with it. Raises ProjectError for a folder
     with another one, or where the sample company is not installed; ModelError for a model that cannot be loaded.

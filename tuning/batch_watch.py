@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from tuning.shared_prompts import rows_seen
+
 
 class BatchWatch:
     """Remembers what the model was last given, as many forward passes as make up a step; `numbers`: row by tokens."""
@@ -35,6 +37,8 @@ class BatchWatch:
 
 def _sequences(batch: Mapping[str, Any]) -> list[tuple[int, ...]]:
     """The rows of a batch without padding; a packed sequence is cut where its positions begin again."""
+    if batch["attention_mask"] is not None and batch["attention_mask"].dim() == 4:
+        return rows_seen(batch)
     ids, mask, positions = batch["input_ids"].tolist(), batch["attention_mask"], batch["position_ids"]
     if mask is not None and mask.dim() == 2:
         return [

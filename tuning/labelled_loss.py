@@ -13,10 +13,13 @@ from typing import Any
 from groundtone.errors import ModelError
 from tuning.kl import KlTerm, divergence, positions_under, require_adapter
 from tuning.rows import IGNORED
+from tuning.shared_prompts import ROW_TOKENS
 
 
-def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
+def trainer_class(device: str, kl: KlTerm | None = None, *, shared: bool = False) -> Any:
     """SFTTrainer on CUDA, elsewhere and with `kl` a subclass whose output head sees the labelled positions alone.
+
+    So also with `shared`, for batches that `SharedPrompts` made.
 
     With `kl` the training loss is the mean over labelled tokens of cross entropy + weight x divergence, the latter 0
     outside the term's rows, however a step is cut into passes. The evaluation loss has no such term. The log says
@@ -25,7 +28,7 @@ def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
     from peft import PeftModel
     from trl import SFTTrainer
 
-    if device.startswith("cuda") and kl is None:
+    if device.startswith("cuda") and kl is None and not shared:
         return SFTTrainer
     import torch
 
@@ -45,6 +48,7 @@ def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
+            row_tokens = inputs.pop(ROW_TOKENS, None)
             if return_outputs or self.aux_loss_enabled:  # full logits are wanted, or a mixture of experts adds a loss
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             labels = inputs["labels"]
@@ -58,6 +62,7 @@ def trainer_class(device: str, kl: KlTerm | None = None) -> Any:
             if self.model.training:
                 mask = inputs.get("attention_mask")
                 seen = mask.sum() if mask is not None else torch.tensor(labels.numel(), device=labels.device)
+                seen = seen if row_tokens is None else row_tokens
                 self.tokens_seen += int(self.accelerator.reduce(seen))  # of all processes
                 if kl is not None:
                     total = total + kl.weight * self._divergence(model, inputs, logits, keep)

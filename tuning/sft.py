@@ -28,6 +28,7 @@ from tuning.replay import mix
 from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
+from tuning.shared_prompts import sharing
 from tuning.versions import check_start, go_on
 
 __all__ = ["adapter_folder", "newest_checkpoint", "train"]
@@ -48,6 +49,7 @@ def train(
     max_length: int | None = None,
     over_length: str = "refuse",
     packing: bool = False,
+    share_prompts: bool = False,
     kl: float = 0.0,
     kl_rows: str = "replay",
     watch: Watch | None = None,
@@ -62,6 +64,7 @@ def train(
 
     `resume=True` goes on from the newest checkpoint of the same rows and settings. Losses are means per reply token.
     `kl` weighs the divergence from the base on the replay rows, or on "all"; `watch` stops a training that forgets.
+    `share_prompts` computes what rows of a batch begin alike with once; raises ModelError for a model that cannot.
     `start` is an adapter whose weights are trained on, called `start_name` on the card.
     Raises DataError for rows that are too long, ModelError for a base that cannot be loaded, and what `run_training`
     raises.
@@ -80,12 +83,17 @@ def train(
         data_sha256=rows_sha256(fitted.rows, held),
         seed=recipe.seed,
         config={**on_card(lora), **recipe.on_card(), "replay_share": replay_share, "packing": packing}
+        | ({"share_prompts": True} if share_prompts else {})
         | ({"kl": kl, "kl_rows": kl_rows} if kl else {})
         | ({"start_sha256": adapter_sha256(start)} if start else {}),
         continued_from=(start_name or start.name) if start else "",
     )
     if start is not None:
         check_start(start, card, lora)
+    if share_prompts and (packing or kl):
+        raise DataError(
+            f"tuning.share_prompts does not go with {'tuning.packing' if packing else 'tuning.kl'}: switch one of them off"
+        )
     term = _kl_term(kl, fitted.rows, replayed_from=len(pairs) if kl_rows == "replay" else 0)
 
     def build(on: Base, attempt: Attempt) -> Any:
@@ -108,11 +116,13 @@ def train(
         guard = (
             [make_guard(watch, on, out_dir=attempt.out_dir, card=card, checkpoint=attempt.checkpoint)] if watch else []
         )
-        return trainer_class(on.device, term)(
+        collate = sharing(on, fitted.rows) if share_prompts else None
+        return trainer_class(on.device, term, shared=share_prompts)(
             model=go_on(lora, on, start) if start and lora else on.model,
             args=arguments,
             train_dataset=as_dataset(fitted.rows),
             eval_dataset=as_dataset(held) if held else None,
+            data_collator=collate,
             processing_class=on.tokenizer,
             peft_config=None if start else put_on(lora, on),
             callbacks=[*attempt.callbacks, *guard],

@@ -1,28 +1,20 @@
-"""Commands that ask the documents: search, ask, chat."""
+"""Commands that ask the documents: search, ask."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project
 from groundtone.cli.show import (
     next_step,
-    note,
     print_answer,
-    print_evidence,
     print_explained,
     print_hits,
     print_json,
 )
 from groundtone.errors import DataError, UserError
-from groundtone.types import Answer, Turn
-
-if TYPE_CHECKING:
-    from groundtone.assistant import Assistant
-
 
 GroupOption = Annotated[
     list[str] | None,
@@ -108,63 +100,3 @@ def ask(
         return
     print_answer(answer)
     next_step("groundtone chat", "go on in a conversation", project=project)
-
-
-def chat(
-    arm: ArmOption = "champion",
-    group: GroupOption = None,
-    project: ProjectOption = None,
-    overrides: SetOption = None,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Speak JSON lines over stdin and stdout, as the dashboard does."),
-    ] = False,
-) -> None:
-    """Talk with the assistant; it sees the conversation so far."""
-    from groundtone import pipeline
-
-    where, settings = open_project(project, overrides)
-    if as_json:
-        from groundtone.cli.worker import serve_lines
-
-        serve_lines(
-            lambda name: pipeline.assistant(where, settings, arm=name, check=settings.assistant.check), default_arm=arm
-        )
-        return
-    assistant = pipeline.assistant(where, settings, arm=arm, check=settings.assistant.check)
-    if withheld := assistant.withheld(group or ()):
-        raise UserError(f"{withheld}: name yours with --group, or talk with the untuned model with --arm base/rag")
-    note("Ask away. /new forgets the conversation, /quit or Ctrl-D ends it.\n")
-    _converse(assistant, group or [])
-    next_step("groundtone dashboard", "chat in the browser, beside the documents", project=project)
-
-
-def _converse(assistant: Assistant, groups: list[str]) -> None:
-    history: list[Turn] = []
-    while True:
-        try:
-            text = input("you: ").strip()
-        except EOFError:
-            print()
-            return
-        if text == "/quit":
-            return
-        if text == "/new":
-            history = []
-            note("forgotten")
-        elif text:
-            answer = _speak(assistant, text, history, groups)
-            history += [Turn("user", text), Turn("assistant", answer.text)]
-
-
-def _speak(assistant: Assistant, text: str, history: list[Turn], groups: list[str]) -> Answer:
-    """Print the reply while it is written, then its evidence."""
-    for part in assistant.stream(text, history=tuple(history), groups=groups):
-        if isinstance(part, Answer):
-            print()
-            print_evidence(part)
-            print()
-            return part
-        sys.stdout.write(part)
-        sys.stdout.flush()
-    raise AssertionError("a stream ends with its Answer")

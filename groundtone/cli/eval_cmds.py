@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundtone.cli.forgetting_cmds import harness_setting
 from groundtone.cli.options import JsonOption, ProjectOption, SetOption, find_project, open_project
 from groundtone.cli.show import next_step, note, print_json, print_table, progress_bars
 from groundtone.errors import ProjectError, UserError
@@ -42,6 +43,10 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="ARM", help="Put our arm side by side with this one, or two arms written as A,B."),
     ] = None,
+    harness: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also the lm-evaluation-harness tasks there. Default: eval.harness.tasks."),
+    ] = None,
     project: ProjectOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -52,7 +57,8 @@ def evaluate(
     """
     from groundtone import pipeline
 
-    changed = [*(overrides or ()), *_rival(endpoint, model, name, closed=closed, answers=answers)]
+    overrides = [*(overrides or ()), *harness_setting(harness)]
+    changed = [*overrides, *_rival(endpoint, model, name, closed=closed, answers=answers)]
     where, settings = open_project(project, changed)
     if endpoint:  # beside those that the file names, not instead of them
         named = [rival.model_dump() for rival in open_project(project, overrides)[1].eval.rivals]
@@ -164,7 +170,7 @@ def compare(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two evaluations item by item: paired differences, items fixed and broken, and what was set differently."""
+    """Compare two evaluations item by item: paired differences, items fixed and broken, other settings."""
     from eval.compare import comparison_markdown
     from groundtone.joins.passport import compare_evaluations
 

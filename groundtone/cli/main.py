@@ -17,11 +17,13 @@ from groundtone.cli import (
     adapter_cmds,
     ask_cmds,
     blame_cmds,
+    chat_cmds,
     classify_cmds,
     dashboard_cmd,
     data_cmds,
     eval_cmds,
     forget_cmd,
+    forgetting_cmds,
     ingest_cmd,
     project_cmds,
     reproduce_cmds,
@@ -91,7 +93,8 @@ _PANELS = {
         ("search", ask_cmds.search),
         ("eval-search", retrieval_cmds.eval_search),
         ("ask", ask_cmds.ask),
-        ("chat", ask_cmds.chat),
+        ("chat", chat_cmds.chat),
+        ("draft", chat_cmds.draft),
         ("forget", forget_cmd.forget),
     ),
     "Voice and measurement": (
@@ -102,6 +105,7 @@ _PANELS = {
         ("gate", eval_cmds.gate),
         ("compare", eval_cmds.compare),
         ("blame", blame_cmds.blame),
+        ("forgetting", forgetting_cmds.forgetting),
         ("dashboard", dashboard_cmd.dashboard),
         ("adapters", adapter_cmds.adapters),
         ("export", adapter_cmds.export),
@@ -112,6 +116,7 @@ for _panel, _commands in _PANELS.items():
     for _name, _function in _commands:
         app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(serve_cmds.app, name="serve", rich_help_panel="Documents and answers")
+data_cmds.app.command("general")(forgetting_cmds.general)
 app.add_typer(data_cmds.app, name="data", rich_help_panel="Voice and measurement")
 app.add_typer(review_cmds.app, name="review", rich_help_panel="Voice and measurement")
 

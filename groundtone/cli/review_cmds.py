@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 
 from groundtone.cli.options import JsonOption, ProjectOption, find_project
 from groundtone.cli.show import next_step, note, print_json, print_table
 from groundtone.errors import DataError, ProjectError
-from groundtone.types import HumanVerdict
 
 app = typer.Typer(no_args_is_help=True, help="Let people judge claims: what to look at next, verdicts in and out.")
 PersonOption = Annotated[str, typer.Option("--person", metavar="NAME", help="Who judges; their claims are left out.")]

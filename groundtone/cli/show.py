@@ -145,6 +145,16 @@ def print_evidence(answer: Answer) -> None:
     if lines:
         print("\nSources")
         print("\n".join(dict.fromkeys(lines)))
+    if answer.disagreements:
+        print("\nThe documents disagree")
+    for found in answer.disagreements:
+        for source, date, text in (
+            (found.source, found.date, found.text),
+            (found.other_source, found.other_date, found.other_text),
+        ):
+            print(f'  {source}{f", in force from {date}" if date else ", undated"}: "{" ".join(text.split())}"')
+    if "orders_in" in answer.provenance:
+        print(f"\nLeft out: sentences that give orders to the model, in {answer.provenance['orders_in']}")
     doubtful = [c for c in answer.claims if c.verdict in ("unsupported", "contradicted")]
     if doubtful:
         print("\nNot supported by the passages shown")

@@ -14,8 +14,8 @@ class FeedbackConfig(BaseModel):
         0.25,
         gt=0,
         le=1,
-        description="Largest share of the accepted rows of one kind that may come from one person, so that nobody "
-        "alone can turn the voice. 0.25 needs four people at least; 1: no limit.",
+        description="Largest share of the accepted rows in a training file that may come from one person, so that "
+        "nobody alone can turn the voice. 0.25 needs four people at least; 1: no limit.",
     )
     review_own: bool = Field(
         False, description="Whether people may accept rows that were made only of what they said themselves."

@@ -16,9 +16,11 @@ from groundtone.files import now_iso
 from groundtone.joins.arms import ARMS, Models, described, detector_of, load_models
 from groundtone.joins.asking import ask_again, ask_questions, available_arms, boilerplate_of, metrics_of
 from groundtone.joins.blame_run import blame_records
+from groundtone.joins.drift import ask_harness, forgetting_sections
 from groundtone.joins.given import GivenContext
 from groundtone.joins.leak import ask_leak, leak_material
 from groundtone.joins.material import Material, half_of, in_choosing_half, read_material
+from groundtone.joins.review import fair_sample
 from groundtone.joins.reviewed import taught_by, without_taught
 from groundtone.joins.robustness import ask_probes
 from groundtone.joins.sections import sections_of
@@ -73,6 +75,8 @@ def evaluate_arms(
         *ask_general(settings, material, models, out_dir=out_dir, progress=progress),
         *ask_leak(settings, leak, models, out_dir=out_dir, progress=progress),
     ]
+    harness = ask_harness(settings, models, out_dir=out_dir, progress=progress)
+    records += harness.records
     probes = ask_probes(settings, material, models, index=index, out_dir=out_dir, progress=progress)
     repeats = ask_again(settings, material, models, index=index, out_dir=out_dir, progress=progress)
     causes = (
@@ -104,7 +108,9 @@ def evaluate_arms(
         weights=_weights(models),
         repeats=repeats,
         sections=sections_of(settings, material, [*records, *probes])
-        | {"left_out": {"items": left_out, "unread": taught.unread}, "blame": causes},
+        | {"left_out": {"items": left_out, "unread": taught.unread}, "blame": causes}
+        | forgetting_sections(settings, models, records, harness),
+        chance=dict(harness.chance),
     )
 
 
@@ -116,11 +122,13 @@ def conclude(
     out_dir: Path,
     progress: Progress,
     sections: Mapping[str, Any] | None = None,
+    chance: Mapping[str, float] | None = None,
     **known: Any,
 ) -> dict[str, Any]:
     """The summary of the records under the project's settings, written with its reports; `known` as in `summarise`.
 
-    `sections` stand in the summary as they are.
+    `sections` stand in the summary as they are; `chance` is what guessing gets right in suites that the settings do
+    not name.
     """
     given = settings.eval
     progress("summary", 0, 1)
@@ -128,10 +136,10 @@ def conclude(
         records,
         margins=given.margins.model_dump(),
         created=now_iso(),
-        chance=given.chance,
+        chance={**(chance or {}), **given.chance},
         card=detector_card(
             records,
-            Feedback(project.feedback_path).judged(),
+            fair_sample(Feedback(project.feedback_path).judged()),
             detector=given.detector,
             min_verdicts=given.min_verdicts,
             seed=given.seed,

@@ -40,7 +40,8 @@ class GivenContext:
         while batch := list(islice(remaining, self.batch_size)):
             yield from self._answer_batch(batch)
 
-    def _prompt(self, question: Question) -> Prompt:
+    def prompt(self, question: Question) -> Prompt:
+        """What the model is shown of a question."""
         context = self.contexts.get(question.id, ())
         style, examples = self.voice.guide, self.voice.examples
         if not context:
@@ -49,7 +50,7 @@ class GivenContext:
         return prompts.grounded(question.text, snippets, history=question.history, style=style, examples=examples)
 
     def _answer_batch(self, batch: Sequence[Question]) -> Iterator[Answer]:
-        built = [self._prompt(question) for question in batch]
+        built = [self.prompt(question) for question in batch]
         began = time.perf_counter()
         try:
             generations = self.generator.generate(built, max_new_tokens=self.max_new_tokens)

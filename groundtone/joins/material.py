@@ -18,7 +18,7 @@ from groundtone.settings import Settings
 from groundtone.types import Question, VoicePair
 from tuning.pairs import read_pairs
 
-__all__ = ["Material", "half_of", "in_choosing_half", "learned_bands", "read_material"]
+__all__ = ["Material", "first_of_each", "half_of", "in_choosing_half", "learned_bands", "read_material"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ def read_material(settings: Settings, *, limit: int | None = None) -> Material:
         )
     changes = read_changes(questions_path) if questions_path.is_dir() else ()
     return Material(
-        questions=tuple(_first_of_each(questions, lambda q: q.kind, limit)),
+        questions=tuple(first_of_each(questions, lambda q: q.kind, limit)),
         edits={c.question.id: Edit(c.source, c.quote, c.changed_quote) for c in changes},
-        general=tuple(_first_of_each(general, lambda item: item.suite, limit)),
+        general=tuple(first_of_each(general, lambda item: item.suite, limit)),
         heldout={f"h{i:03d}": pair for i, pair in enumerate(pairs[:limit], 1)},
         style=style_of(settings),
         bands=learned_bands(settings),
@@ -81,7 +81,8 @@ def in_choosing_half(item: str) -> bool:
     return sha256_text(item)[0] in "01234567"
 
 
-def _first_of_each(items: Sequence[Any], kind: Callable[[Any], str], limit: int | None) -> Iterator[Any]:
+def first_of_each(items: Sequence[Any], kind: Callable[[Any], str], limit: int | None) -> Iterator[Any]:
+    """The first `limit` items of each kind, in their order; all of them where there is no limit."""
     seen: dict[str, int] = {}
     for item in items:
         seen[kind(item)] = seen.get(kind(item), 0) + 1

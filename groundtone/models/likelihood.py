@@ -71,19 +71,24 @@ def text_bits(model: LocalModel, texts: Sequence[str]) -> list[TextBits]:
     return [TextBits(n / math.log(2), len(text.encode())) for n, text in zip(nats, texts, strict=True)]
 
 
-def kl_divergences(base: LocalModel, tuned: LocalModel, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[float]:
+def kl_divergences(
+    base: LocalModel, tuned: LocalModel, prompts: Sequence[Prompt], replies: Sequence[str]
+) -> list[float]:
     """KL(base || tuned) in nats per token, averaged over the tokens of each reply; exactly 0 for one and the same view.
 
     The whole distributions are compared at every token of the reply (teacher forcing), so that a handful of prompts is
-    enough. On the base's own replies this is the forward divergence that forgetting follows (arXiv:2509.04259).
+    enough; what exceeds the context is left out. On the base's own replies this is the forward divergence that forgetting follows (arXiv:2509.04259).
     Raises ModelError where the two do not write the same tokens.
     """
     if base.base.tokenizer.get_vocab() != tuned.base.tokenizer.get_vocab():
-        raise ModelError(f"{base.name!r} and {tuned.name!r} have different vocabularies: their tokens cannot be compared")
-    rows: list[Row] = [
-        (base.format.prompt_ids(prompt), base.format.completion_ids(prompt, reply))
-        for prompt, reply in zip(prompts, replies, strict=True)
-    ]
+        raise ModelError(
+            f"{base.name!r} and {tuned.name!r} have different vocabularies: their tokens cannot be compared"
+        )
+    rows: list[Row] = []
+    for prompt, reply in zip(prompts, replies, strict=True):
+        shown = base.format.prompt_ids(prompt)
+        room = None if base.context_tokens is None else max(1, base.context_tokens - len(shown))
+        rows.append((shown, base.format.completion_ids(prompt, reply)[:room]))
     found: dict[int, float] = {}
     for (batch, of_base), (_, of_tuned) in zip(_batches(base, rows), _batches(tuned, rows), strict=True):
         for n, p, q in zip(batch, of_base, of_tuned, strict=True):

@@ -24,7 +24,7 @@ def test_a_batch_that_does_not_fit_is_halved_to_the_same_weights(pairs, settings
     whole = train(pairs, out_dir=tmp_path / "whole", **given)
     sizes = []
 
-    def tight(device, kl):
+    def tight(device, kl, shared=False):
         class Tight(trainer_class(device, kl)):
             def training_step(self, model, inputs, *rest, **more):
                 sizes.append(len(inputs["input_ids"]))

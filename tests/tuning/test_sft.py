@@ -175,7 +175,7 @@ def test_scoring_labels_alone_gives_the_loss_and_the_steps_of_trl(
     given = {**settings, "base": str(folder(family)), "heldout": pairs[:3], "epochs": 2, "accumulate": accumulate}
     given["batch_size"] = 4 // accumulate
     ours = train(pairs, out_dir=tmp_path / "ours", **given)
-    monkeypatch.setattr("tuning.sft.trainer_class", lambda device, kl: SFTTrainer)
+    monkeypatch.setattr("tuning.sft.trainer_class", lambda device, kl, shared=False: SFTTrainer)
     theirs = train(pairs, out_dir=tmp_path / "theirs", **given)
     for mine, reference in zip(read_metrics(tmp_path / "ours"), read_metrics(tmp_path / "theirs"), strict=True):
         assert mine["tokens"] == reference["tokens"]

@@ -87,6 +87,7 @@ def train_rows(
         max_length=given.max_length,
         over_length=given.over_length,
         packing=given.packing,
+        share_prompts=given.share_prompts,
         kl=given.kl,
         kl_rows=given.kl_rows,
         watch=watch,
