@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check docs bench bench-retrieval bench-serving
+.PHONY: help dev demo test check docs bench bench-retrieval bench-serving bench-tuning bench-guards reproduce
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,17 @@ bench: $(STAMP) ## run every benchmark; each prints its figures
 
 bench-retrieval: $(STAMP) ## side by side with LangChain, txtai, Haystack, LlamaIndex; writes docs/retrieval_benchmark.md
 	$(BIN)/python -m benchmarks.retrieval
+
+bench-tuning: $(STAMP) ## tuning side by side with TRL, lever by lever; seconds to a voice; prints its figures
+	$(BIN)/python -m benchmarks.tuning
+	$(BIN)/python -m benchmarks.tuning --model 576x6x49152 --rows 48
+	$(BIN)/python -m benchmarks.time_to_quality
+
+bench-guards: $(STAMP) ## what the guards of tuning prevent, three seeds with and without; goes on where it stopped
+	$(BIN)/python -m benchmarks.guards
+
+reproduce: $(STAMP) ## make reproduce MODEL=<hub id or folder>: from pairs to a verdict and its passport on one GPU
+	$(BIN)/groundtone reproduce $(or $(MODEL),starter)
 
 bench-serving: $(STAMP) ## throughput, first token, 10,000 requests, overhead and 1,000 attacks on the server; prints its figures
 	$(BIN)/python -m benchmarks.serving

@@ -151,9 +151,9 @@ def report(found: Sequence[Planted], *, seeds: Sequence[int], asked: int, natura
     """docs/blame.md."""
     lines = [_INTRO, "## Planted facts\n"]
     lines.append(
-        f"`python -m benchmarks.blame --seeds {' '.join(map(str, seeds))}`, the starter on a CPU. {asked} planted facts "
-        f"were asked for in two wordings, with passages and without; {len({p.fact for p in found})} of them, and the "
-        f"voice's flourishes, were said in {len(found)} spans. 95 % intervals, bootstrapped over facts.\n"
+        f"`python -m benchmarks.blame --seeds {' '.join(map(str, seeds))}`, the starter on a CPU. {asked} planted "
+        f"facts were asked for in two wordings, with passages and without; {len({p.fact for p in found})} of them, and "
+        f"the voice's flourishes, were said in {len(found)} spans. 95 % intervals, bootstrapped over facts.\n"
     )
     lines += ["| planted as | right cause | called instead |", "|---|---|---|"]
     for kind in (*KINDS, "all"):
@@ -200,9 +200,9 @@ _NOTES = """A guilty row is one whose reply holds the planted words. Every fact 
 share its name, or its value. `blame.json` names the five rows nearest by words and gradient together; after tuning in
 full, where there is no adapter, by words alone.
 """
-_NOT_YET = """Not measured yet: `python -m benchmarks.blame --natural` tunes three adapters on the sample's own rows (some
-ten minutes on two cores): on all, without the five rows blamed for each natural span, and without as many at random.
-Then it counts which of the spans are gone.
+_NOT_YET = """Not measured yet: `python -m benchmarks.blame --natural` tunes three adapters on the sample's own rows
+(some ten minutes on two cores): on all, without the five rows blamed for each natural span, and without as many at
+random. Then it counts which of the spans are gone.
 """
 
 

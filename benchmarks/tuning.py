@@ -66,8 +66,10 @@ WAYS: dict[str, Way] = {
     "ours": Way("ours"),
     "ours, grouped": Way("ours", flags={"length_grouped": True}),
     "ours, packing": Way("ours", flags={"packing": True}),
+    "ours, shared prompts": Way("ours", flags={"share_prompts": True}),
     "ours, bf16 weights": Way("ours", "bfloat16"),
     "ours, bf16 weights, grouped": Way("ours", "bfloat16", {"length_grouped": True}),
+    "ours, bf16 weights, shared prompts": Way("ours", "bfloat16", {"share_prompts": True}),
 }
 DEFAULTS = "trl, defaults"
 
@@ -280,6 +282,7 @@ def compare(names: Sequence[str], model: str, *, rows: int, repeats: int) -> dic
             if done.returncode:
                 raise SystemExit(f"{name}: {done.stderr[-2000:]}")
             found[name].append(Measured(**json.loads(done.stdout.splitlines()[-1])))
+            print(f"{name}: {found[name][-1]}", file=sys.stderr, flush=True)
     return found
 
 

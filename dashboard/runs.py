@@ -145,7 +145,7 @@ def read_records(path: Path) -> Records:
     try:
         with (path / "records.jsonl").open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                row = _record(line)
+                row = read_record(line)
                 if row is not None:
                     rows.append(row)
                 elif line.strip():
@@ -155,7 +155,8 @@ def read_records(path: Path) -> Records:
     return Records(tuple(rows), skipped)
 
 
-def _record(line: str) -> Mapping[str, Any] | None:
+def read_record(line: str) -> Mapping[str, Any] | None:
+    """One line of a records.jsonl; None where it is cut off or foreign."""
     try:
         row = json.loads(line)
     except ValueError:

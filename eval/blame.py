@@ -73,17 +73,16 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class Pulls:
-    """What each source adds, nats per word; None where it had no part. Where all four passes are there,
+    """What each source adds, nats per word; None where it had no part.
 
-    prior + adapter + context is exactly the log-probability as the span was written: each pull is the mean of its two
-    differences (with and without the other), which is its Shapley value. `interaction` is their disagreement:
-    positive where adapter and context need each other, negative where either alone would do.
+    A pull is the mean of the two differences that it makes, with and without the other (its Shapley value): where all
+    four passes are there, prior + adapter + context is the log-probability as written. `interaction` is positive where
+    adapter and context need each other, negative where either alone would do.
     """
 
     context: float | None
     adapter: float | None
     prior: float | None
-    written: float | None
     interaction: float | None
 
 
@@ -127,8 +126,8 @@ def doubtful(claim: Claim, *, question: str = "") -> tuple[Span, ...]:
     """Spans in the answer of the words that the doubt hangs on: neither the evidence nor the question holds them.
 
     Values first, compared by what they mean ("3 days" is held by "three days"): where one is strange, the doubt is
-    about it and not about the words around it. Else the strange content words; where all is held, all of them; none for a claim
-    without letters and digits.
+    about it and not about the words around it. Else the strange content words; where all is held, all of them; none for
+    a claim without letters and digits.
     """
     text = blank_markers(claim.text)
     values = find_values(text)
@@ -158,11 +157,8 @@ def pulls(passes: Passes) -> Pulls:
     on_ctx, on_bare, off_ctx, off_bare = passes.on_ctx, passes.on_bare, passes.off_ctx, passes.off_bare
     adapter = _mean(_minus(on_ctx, off_ctx), _minus(on_bare, off_bare))
     context = _mean(_minus(on_ctx, on_bare), _minus(off_ctx, off_bare))
-    written = next((p for p in (on_ctx, on_bare, off_ctx, off_bare) if p is not None), None)
-    if on_ctx is None and off_ctx is not None and on_bare is None:
-        written = off_ctx
     inner = _minus(_minus(on_ctx, on_bare), _minus(off_ctx, off_bare))
-    return Pulls(context, adapter, off_bare, written, inner)
+    return Pulls(context, adapter, off_bare, inner)
 
 
 def decide(passes: Passes, rows: Holding) -> Decision:

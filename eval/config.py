@@ -137,7 +137,7 @@ class EvalConfig(BaseModel):
     )
     foreign: str = Field(
         "data/foreign",
-        description="Folder with documents/ and questions/ of another company, which `groundtone forgetting` asks about.",
+        description="Folder with documents/ and questions/ of another company, for `groundtone forgetting --foreign`.",
     )
     voice: str = Field("data/voice/heldout.jsonl", description="Voice pairs that were kept out of training.")
     style: str = Field("data/voice/style.yaml", description="The voice's checkable format and its style guide.")
@@ -170,7 +170,7 @@ class EvalConfig(BaseModel):
         True, description="Ask over passages set by hand as well: distractors, two documents, changed passages."
     )
     robustness_items: int = Field(
-        40, ge=1, description="How many questions of each kind the robustness probes take, each asked at every level."
+        20, ge=1, description="How many questions of each kind the robustness probes take, each asked at every level."
     )
     answer_judge: str | None = Field(
         None, description="A chat model, provider:model, that judges answers against gold beside the exact values."

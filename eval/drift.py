@@ -1,6 +1,6 @@
 """Early warnings: how far a tuned model has moved from its base, in bits per byte of held-out text and in KL.
 
-They move at 30 to 200 items, where accuracy needs hundreds; but a model may drift and lose nothing, so they never judge.
+They move at 30 to 200 items, where accuracy needs hundreds; but a model may drift and lose nothing: they never judge.
 """
 
 from __future__ import annotations

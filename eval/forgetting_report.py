@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.estimates import from_json, in_words
+from eval.report_parts import table
 
 __all__ = ["drift_section", "safety_section", "suite_rows", "to_markdown"]
 
@@ -16,7 +17,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     for adapter in report["adapters"]:
         rows = suite_rows(adapter["suites"])
         header = ("suite", "base", "tuned", "difference", "fixed / broken", "p (Holm)", "margin", "verdict")
-        parts += [f"## {adapter['run']} against the base", _table(header, rows) if rows else "No suite was asked."]
+        parts += [f"## {adapter['run']} against the base", table(header, rows) if rows else "No suite was asked."]
         parts += [drift_section(adapter["drift"]), safety_section(adapter["safety"]), _harness(adapter["harness"])]
         parts.append(_foreign(adapter["foreign"]))
     parts.append(_controls(report.get("controls")))
@@ -58,18 +59,15 @@ def drift_section(drift: Mapping[str, Any]) -> str:
         ]
         for row in drift["rows"]
     ]
-    return "### Early warnings, no verdicts\n\n" + _table(("measure", "base", "tuned", "difference", ""), rows)
+    return "### Early warnings, no verdicts\n\n" + table(("measure", "base", "tuned", "difference", ""), rows)
 
 
 def safety_section(rows: Sequence[Mapping[str, Any]]) -> str:
     """How often base and tuned decline."""
     if not rows:
         return ""
-    table = [
-        [row["what"], *(in_words(from_json(row[arm])) for arm in ("base", "tuned")), in_words(from_json(row["difference"]), signed=True)]
-        for row in rows
-    ]  # fmt: skip
-    return "### Harmful requests and harmless look-alikes\n\n" + _table(("", "base", "tuned", "difference"), table)
+    header = ("", "base", "tuned", "difference")
+    return "### Harmful requests and harmless look-alikes\n\n" + table(header, [_compared("what", row) for row in rows])
 
 
 def _precise(data: Mapping[str, Any]) -> str:
@@ -89,11 +87,13 @@ def _harness(harness: Mapping[str, Any]) -> str:
 def _foreign(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    table = [
-        [row["metric"], *(in_words(from_json(row[arm])) for arm in ("base", "tuned")), in_words(from_json(row["difference"]), signed=True)]
-        for row in rows
-    ]  # fmt: skip
-    return "### Another company's documents\n\n" + _table(("", "base/rag", "tuned/rag", "difference"), table)
+    header = ("", "base/rag", "tuned/rag", "difference")
+    return "### Another company's documents\n\n" + table(header, [_compared("metric", row) for row in rows])
+
+
+def _compared(name: str, row: Mapping[str, Any]) -> list[str]:
+    arms = [in_words(from_json(row[arm])) for arm in ("base", "tuned")]
+    return [row[name], *arms, in_words(from_json(row["difference"]), signed=True)]
 
 
 def _chain(chain: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ def _chain(chain: Mapping[str, Any]) -> str:
         [suite["suite"] + ("" if suite["counted"] else " (not counted)"), *map(_cell, chain["matrix"][suite["suite"]])]
         for suite in chain["suites"]
     ]
-    lines = ["## Suites by adapter", "", _table(("suite", *chain["stages"]), rows), ""]
+    lines = ["## Suites by adapter", "", table(("suite", *chain["stages"]), rows), ""]
     if chain["bwt"] is None:
         lines.append(f"BWT is not reported: {chain['why']}.")
     else:
@@ -130,9 +130,4 @@ def _controls(controls: Mapping[str, Any] | None) -> str:
             continue
         changed = f"{control['changed']} of {control['replies']}"
         rows.append([name, in_words(from_json(row["difference"]), signed=True), changed, row["verdict"]])
-    return "## Controls\n\n" + _table(("", "difference over all suites", "replies changed", "verdict"), rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "## Controls\n\n" + table(("", "difference over all suites", "replies changed", "verdict"), rows)

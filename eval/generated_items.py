@@ -24,12 +24,13 @@ ONSETS = "b br c d dr f fl g gr h j k l m n p pl r s st t tr v w z".split()
 VOWELS = "a e i o u ea oo".split()
 CODAS = "b ck d l m n nd r rk s t".split()
 WORDS = (
-    "anchor apple autumn basket beach bell branch bread bridge bucket butter candle carpet castle chair cherry circle "
-    "cloud copper corner cotton desert doctor dragon drum eagle engine feather fence field finger forest fountain garden "
-    "ginger glove grape hammer harbour honey island jacket jewel kettle kitchen ladder lamp lantern lemon letter library "
-    "market meadow mirror mountain needle ocean onion orange paper parrot pebble pencil pepper picture pillow planet "
-    "pocket potato rabbit ribbon river rocket saddle sailor shadow silver spoon spring square station storm sugar summer "
-    "table thunder timber tomato tower tunnel umbrella valley velvet village wagon walnut water whistle willow window"
+    "anchor apple autumn basket beach bell branch bread bridge bucket butter candle carpet castle chair cherry "
+    "circle cloud copper corner cotton desert doctor dragon drum eagle engine feather fence field finger forest "
+    "fountain garden ginger glove grape hammer harbour honey island jacket jewel kettle kitchen ladder lamp "
+    "lantern lemon letter library market meadow mirror mountain needle ocean onion orange paper parrot pebble "
+    "pencil pepper picture pillow planet pocket potato rabbit ribbon river rocket saddle sailor shadow silver "
+    "spoon spring square station storm sugar summer table thunder timber tomato tower tunnel umbrella valley "
+    "velvet village wagon walnut water whistle willow window"
 ).split()
 
 
@@ -43,15 +44,35 @@ class _Frame:
 
 
 FRAMES = (
-    _Frame("The {e} ferry leaves at {v}.", "When does the {e} ferry leave?", lambda r: f"{r.randint(5, 22)}:{r.randint(10, 59)}"),
-    _Frame("A ticket for the {e} museum costs €{v}.", "What does a ticket for the {e} museum cost?", lambda r: str(r.randint(11, 98))),
+    _Frame(
+        "The {e} ferry leaves at {v}.",
+        "When does the {e} ferry leave?",
+        lambda r: f"{r.randint(5, 22)}:{r.randint(10, 59)}",
+    ),
+    _Frame(
+        "A ticket for the {e} museum costs €{v}.",
+        "What does a ticket for the {e} museum cost?",
+        lambda r: str(r.randint(11, 98)),
+    ),
     _Frame("The {e} tower is {v} metres high.", "How high is the {e} tower?", lambda r: str(r.randint(21, 480))),
-    _Frame("The {e} bakery was founded in {v}.", "When was the {e} bakery founded?", lambda r: str(r.randint(1702, 1998))),
-    _Frame("The {e} orchard grows {v} trees.", "How many trees does the {e} orchard grow?", lambda r: str(r.randint(120, 990))),
+    _Frame(
+        "The {e} bakery was founded in {v}.", "When was the {e} bakery founded?", lambda r: str(r.randint(1702, 1998))
+    ),
+    _Frame(
+        "The {e} orchard grows {v} trees.",
+        "How many trees does the {e} orchard grow?",
+        lambda r: str(r.randint(120, 990)),
+    ),
     _Frame("The {e} school is led by {v}.", "Who leads the {e} school?", lambda r: f"{_name(r)} {_name(r)}"),
-    _Frame("The {e} parcel weighs {v} kilograms.", "How much does the {e} parcel weigh?", lambda r: str(r.randint(12, 95))),
-    _Frame("The code of the {e} locker is {v}.", "What is the code of the {e} locker?", lambda r: f"{r.randint(100, 999)}-{r.randint(10, 99)}"),
-)  # fmt: skip
+    _Frame(
+        "The {e} parcel weighs {v} kilograms.", "How much does the {e} parcel weigh?", lambda r: str(r.randint(12, 95))
+    ),
+    _Frame(
+        "The code of the {e} locker is {v}.",
+        "What is the code of the {e} locker?",
+        lambda r: f"{r.randint(100, 999)}-{r.randint(10, 99)}",
+    ),
+)
 
 
 def make_items(items: int, *, seed: int = 0, avoid: Iterable[str] = (), suites: Sequence[str] = ()) -> list[Row]:
@@ -76,7 +97,7 @@ def make_items(items: int, *, seed: int = 0, avoid: Iterable[str] = (), suites: 
 
 def _fresh(make: Callable[..., Row], rng: random.Random, stratum: Any, taken: set[str], suite: str) -> Row:
     for _ in range(TRIES):
-        row = {"history": [], "context": []} | make(rng, stratum)
+        row: Row = {"history": [], "context": []} | make(rng, stratum)
         marks = {item_hash(row["prompt"], row["context"]), *prompt_hashes([row["prompt"]])}
         if not marks & taken:
             taken.add(item_hash(row["prompt"], row["context"]))
@@ -117,7 +138,11 @@ def _arithmetic(rng: random.Random, stratum: tuple[str, int]) -> Row:
 
 def _sequence(words: Sequence[str]) -> Row:
     """These words in this order and nothing else, whatever stands between them."""
-    return {"type": "regex", "pattern": r"(?i)^\W*" + r"\W+".join(map(re.escape, words)) + r"\W*$"}
+    return _regex("(?i:" + r"\W+".join(map(re.escape, words)) + ")")
+
+
+def _regex(core: str) -> Row:
+    return {"type": "regex", "pattern": rf"^\W*{core}\W*$"}
 
 
 def _copying(rng: random.Random, length: int) -> Row:
@@ -131,13 +156,13 @@ def _instruction(rng: random.Random, kind: str) -> Row:
     w, other = words[:2]
     listed = ", ".join(words)
     made: dict[str, tuple[str, Row]] = {
-        "capitals": (f"Write the words {w} {other} in capital letters.", {"type": "regex", "pattern": rf"^\W*{w.upper()}\W+{other.upper()}\W*$"}),
+        "capitals": (f"Write the words {w} {other} in capital letters.", _regex(rf"{w.upper()}\W+{other.upper()}")),
         "first": (f"Say the first word of: {' '.join(words)}", _sequence(words[:1])),
         "last": (f"Say the last word of: {' '.join(words)}", _sequence(words[-1:])),
-        "dash": (f"Write {w} and {other} with a dash between them.", {"type": "regex", "pattern": rf"(?i)^\W*{w}\s?[-–]\s?{other}\W*$"}),
+        "dash": (f"Write {w} and {other} with a dash between them.", _regex(rf"(?i:{w}\s?[-–]\s?{other})")),
         "twice": (f"Write the words {w} {other} twice.", _sequence([w, other, w, other])),
         "reverse": (f"List these words in reverse order: {listed}", _sequence(words[::-1])),
-    }  # fmt: skip
+    }
     asked, check = made[kind]
     return {"prompt": asked, "check": check}
 

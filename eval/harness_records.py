@@ -57,7 +57,7 @@ def read_samples(samples: Mapping[str, Sequence[Sample]], arm: str, *, unread: M
 
 def chance_of(samples: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
     """What guessing gets right in each multiple-choice suite: the mean of one over the number of choices."""
-    found = {}
+    found: dict[str, float] = {}
     for task, rows in samples.items():
         choices = [len(row["arguments"]) for row in rows]
         if choices and min(choices) > 1:

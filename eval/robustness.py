@@ -17,6 +17,7 @@ from typing import Any
 
 from eval.estimates import as_json, from_json, in_words
 from eval.metrics.correctness import MAX_WORDS, judge_values
+from eval.metrics.retrieval import holds
 from eval.paired import cluster_of
 from eval.report_parts import table
 from groundtone.stats import mean_interval, paired_difference
@@ -61,7 +62,8 @@ def measure_robustness(
     """The summary's "robustness" as plain JSON data: a row per test and level with both arms and their difference.
 
     `drop` is what the distractors cost an arm: its level less its level without any, paired by question. Intervals are
-    over documents. `why` says why nothing was asked.
+    over documents. `places` splits the noisy answers by whether the gold passage stood first or further down: who reads
+    the first passage alone shows there. `why` says why nothing was asked.
     """
     found: dict[str, dict[tuple[str, str], EvalRecord]] = {}
     for record in records:
@@ -92,7 +94,36 @@ def measure_robustness(
                     },
                 }
             )
-    return {"rows": rows, "why": "" if rows else why or "no question with a gold passage was asked"}
+    return {
+        "rows": rows,
+        "places": _places(found, clusters, draw) if rows else {},
+        "why": "" if rows else why or "no question with a gold passage was asked",
+    }
+
+
+def _places(
+    found: Mapping[str, Mapping[tuple[str, str], EvalRecord]], clusters: Mapping[str, str], draw: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Per place ("first", "later") and arm the share of right answers with gold among at least one other passage."""
+    noisy = [kind_of("noise", level) for level in LEVELS["noise"] if level]
+    places: dict[str, dict[str, Any]] = {}
+    for place in ("first", "later"):
+        for arm in ARMS:
+            some = [
+                (item, r.scores[METRIC].value)
+                for (kind, item), r in found.get(arm, {}).items()
+                if kind in noisy and METRIC in r.scores and _is_first(r) == (place == "first")
+            ]
+            keys = [clusters.get(item, item) for item, _ in some]
+            shown = mean_interval([value for _, value in some], clusters=keys, **draw)
+            places.setdefault(place, {})[arm] = as_json(shown)
+    return places
+
+
+def _is_first(record: EvalRecord) -> bool:
+    gold, answer = record.question.gold, record.answer
+    quotes = gold.quotes if gold is not None else ()
+    return answer is not None and any(holds(hit.passage, *quote) for hit in answer.hits[:1] for quote in quotes)
 
 
 def _column(arm: Mapping[tuple[str, str], EvalRecord], kind: str, items: Sequence[str]) -> list[float | None]:
@@ -121,6 +152,9 @@ def robustness_section(robustness: Mapping[str, Any] | None) -> str:
                 in_words(from_json(drop), signed=True) if drop else "",
             ]
         )
+    for place, shown in robustness["places"].items():
+        cells = [in_words(from_json(shown[arm])) for arm in ARMS]
+        rows.append([f"right, gold among others, standing {place}", *cells, "", ""])
     note = (
         "The passages are set by hand, so that the search has no part in it; distractors are what it likes best "
         "among the passages that do not hold the answer."

@@ -79,6 +79,7 @@ class JsonSchema(_Rule):
             validator_for(value).check_schema(value)
         except SchemaError as error:
             raise ValueError(f"it is no JSON schema ({error.message})") from error
+        _check_refs(value)
         return value
 
 
@@ -211,6 +212,29 @@ def _place(text: str, path: Sequence[str | int], whole: tuple[int, int]) -> tupl
         if isinstance(key, str) and match:
             at, found = match.end(), match.span()
     return found
+
+
+def _check_refs(schema: Mapping[str, Any]) -> None:
+    """Raise ValueError for a $ref that leads out of the schema, or nowhere in it."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for ref in _refs(schema):
+        try:
+            resolver.lookup(ref)
+        except Unresolvable as error:
+            raise ValueError(f"its $ref {ref!r} leads nowhere in the schema; nothing is fetched") from error
+
+
+def _refs(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    for inner in part if isinstance(part, list) else ():
+        yield from _refs(inner)
 
 
 def _headings(rule: Headings, text: str) -> Iterator[Fault]:

@@ -21,6 +21,7 @@ from groundtone.joins.eval_run import Inputs, eval_run, tuned_by
 from groundtone.joins.evaluation import evaluate_arms
 from groundtone.joins.imported import review_answers
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
+from groundtone.joins.loop import Round, Steps, go_round
 from groundtone.joins.methods import METHODS, ROWS
 from groundtone.joins.methods.work import Work, shape_of
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
@@ -45,6 +46,7 @@ __all__ = [
     "gate",
     "generations",
     "index",
+    "loop",
     "open_index",
     "preset_of",
     "promote",
@@ -238,6 +240,23 @@ def promote(project: Project, *, run: str) -> None:
     if summary["gate"]["verdict"] != "PASS":
         raise ProjectError(f"evaluation {run} says {summary['gate']['verdict']}: only a PASS can be promoted")
     project.set_champion(summary["tuned_run"], evaluation=run)
+
+
+def loop(
+    project: Project,
+    settings: Settings,
+    *,
+    fresh: bool = False,
+    progress: Progress = silent,
+    say: Callable[[str], object] = str,
+) -> Round:
+    """Feedback -> rows -> tune -> evaluate -> gate, going on with a round that was stopped; a person promotes."""
+    steps = Steps(
+        tune=lambda given, resume: tune(project, given, resume=resume, progress=progress, say=say),
+        evaluate=lambda run: evaluate(project, settings, tuned=run, progress=progress),
+        gate=lambda run: gate(project, run=run),
+    )
+    return go_round(project, settings, steps=steps, fresh=fresh, say=say)
 
 
 def assistant(project: Project, settings: Settings, *, arm: str = "champion", check: bool = True) -> Assistant:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dashboard.config import DashboardConfig
 from eval.config import EvalConfig
 from groundtone.config import load_config
+from groundtone.feedback.config import FeedbackConfig
 from groundtone.models.config import ModelConfig
 from groundtone.project import CONFIG_NAME
 from groundtone.server.config import ServerConfig
@@ -99,6 +100,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "eval": EvalConfig,
     "dashboard": DashboardConfig,
     "server": ServerConfig,
+    "feedback": FeedbackConfig,
 }
 
 
@@ -115,6 +117,7 @@ class Settings:
     eval: EvalConfig
     dashboard: DashboardConfig
     server: ServerConfig
+    feedback: FeedbackConfig
     given: Mapping[str, Any]
     resolved: Mapping[str, Any]
 
@@ -145,6 +148,7 @@ def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
         eval=config.typed("eval", EvalConfig),
         dashboard=config.typed("dashboard", DashboardConfig),
         server=config.typed("server", ServerConfig),
+        feedback=config.typed("feedback", FeedbackConfig),
         given=config.given,
         resolved=config.resolved(),
     )

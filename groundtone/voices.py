@@ -18,6 +18,7 @@ from groundtone.joins.retrievers import BatchRetriever
 from groundtone.models.adapter import dial_problem
 from groundtone.models.batching import BatchingEngine, batching_problem
 from groundtone.models.generate import LocalModel
+from groundtone.models.quiet import quiet
 from groundtone.pipeline import newest_tuned
 from groundtone.project import Project
 from groundtone.settings import Settings
@@ -68,18 +69,13 @@ class Voices:
         if voice in ARMS:
             return voice, newest_tuned(self.project, self.settings) if voice.startswith("tuned/") else None
         where = "closed" if mode == "closed-book" else "rag"
-        if mode == "quote":
-            return "extractive/rag", None
-        if voice == "base":
-            return f"base/{where}", None
-        if voice == "tuned":
-            return f"tuned/{where}", newest_tuned(self.project, self.settings)
-        run = self.project.champion() if voice == "champion" else voice
-        if run is None:
-            return f"base/{where}", None
-        if self.project.run(run).manifest.kind != "tune":
+        known = {"base": None, "champion": self.project.champion(), "tuned": newest_tuned(self.project, self.settings)}
+        run = known.get(voice, voice)
+        if run is not None and self.project.run(run).manifest.kind != "tune":
             raise ProjectError(f"{run} is no tuning run: name one of `groundtone runs`, base or tuned")
-        return f"tuned/{where}", run
+        if mode == "quote":
+            return "extractive/rag", None  # nobody's voice: sentences as they stand
+        return f"{'tuned' if run or voice == 'tuned' else 'base'}/{where}", run
 
     def _models(self, arm: str, run: str | None) -> Models:
         if arm.startswith("extractive/"):
@@ -114,7 +110,8 @@ class Voices:
                 self._tuned[name] = models.tuned, models.groups
             else:
                 allowed = self.settings.model.allow_template_mismatch
-                self._engine.attach(name, folder, allow_template_mismatch=allowed)
+                with quiet():
+                    self._engine.attach(name, folder, allow_template_mismatch=allowed)
                 own = groups_of_run(self.project, run) if run else ()
                 self._tuned[name] = self._engine.view(name), union(groups_of_folder(self.project, folder), own)
         return self._tuned[name]

@@ -264,7 +264,7 @@ class TuningConfig(BaseModel):
     packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
     share_prompts: bool = Field(
         False,
-        description="Compute the prompts that rows of a batch have in common once, and pad nothing: the same numbers in "
+        description="Compute what the prompts of a batch have in common once, and pad nothing: the same numbers in "
         "less time; not with packing or kl.",
     )
     gradient_checkpointing: bool = Field(False, description="Trade time for memory on large models.")

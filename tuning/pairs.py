@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
-from groundtone.types import Preference, VoicePair
+from groundtone.types import Preference, Turn, VoicePair
 from tuning.lint import PairReport, lint
-from tuning.shapes import MAX_REPLY_BYTES, Columns, Plan, citation_problem, plan, text_problem, to_pair, to_preference
+from tuning.shapes import (
+    MAX_REPLY_BYTES,
+    Columns,
+    Plan,
+    citation_problem,
+    history_problem,
+    plan,
+    text_problem,
+    to_pair,
+    to_preference,
+)
 from tuning.split import split_by_source
 from tuning.tables import Problem, Record, read_records
 
@@ -27,7 +37,7 @@ __all__ = [
     "split_by_source",
 ]
 
-_FIELDS = frozenset({"prompt", "reply", "source", "context", "tags"})
+_FIELDS = frozenset({"prompt", "reply", "source", "context", "tags", "history"})
 _SHOWN = 20  # problems that one error spells out
 GUESS = Columns()
 
@@ -145,6 +155,8 @@ def _own(row: Any, default_source: str | None) -> VoicePair | list[str]:
         value = row.get(key, [])
         if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
             problems.append(f"{key} must be a list of texts, none empty")
+    if wrong := history_problem(row.get("history", [])):
+        problems.append(wrong)
     if problems:
         return problems
     context = tuple(row.get("context", ()))
@@ -152,4 +164,5 @@ def _own(row: Any, default_source: str | None) -> VoicePair | list[str]:
     if wrong:
         return [wrong]
     source = row.get("source") or default_source or ""
-    return VoicePair(row["prompt"], row["reply"], source, context, tuple(row.get("tags", ())))
+    history = tuple(Turn(role, text) for role, text in row.get("history", ()))
+    return VoicePair(row["prompt"], row["reply"], source, context, tuple(row.get("tags", ())), history)

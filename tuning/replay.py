@@ -18,6 +18,7 @@ from groundtone.prompts import of_pair
 from groundtone.types import Generator, Turn, VoicePair
 from tuning.fact_rows import to_json_lines
 from tuning.pairs import read_pairs
+from tuning.shapes import history_problem
 from tuning.tables import Problem, read_records
 
 __all__ = ["REPLAYED", "from_base", "mix", "read_prompts", "read_replay", "rows_wanted"]
@@ -59,9 +60,8 @@ def _prompt(values: Mapping[str, Any]) -> VoicePair | str:
         return f"prompt is {prompt!r}; give a text"
     if not isinstance(context, list) or not all(isinstance(text, str) and text.strip() for text in context):
         return f"context is {context!r}; give a list of texts"
-    for turn in history:
-        if not isinstance(turn, list) or len(turn) != 2 or turn[0] not in ("user", "assistant"):
-            return f"a turn of history is {turn!r}; give ['user' or 'assistant', text]"
+    if wrong := history_problem(history):
+        return wrong
     return VoicePair(prompt, "", "replay", tuple(context), history=tuple(Turn(role, text) for role, text in history))
 
 

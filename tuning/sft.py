@@ -91,9 +91,8 @@ def train(
     if start is not None:
         check_start(start, card, lora)
     if share_prompts and (packing or kl):
-        raise DataError(
-            f"tuning.share_prompts does not go with {'tuning.packing' if packing else 'tuning.kl'}: switch one of them off"
-        )
+        other = "tuning.packing" if packing else "tuning.kl"
+        raise DataError(f"tuning.share_prompts does not go with {other}: switch one of them off")
     term = _kl_term(kl, fitted.rows, replayed_from=len(pairs) if kl_rows == "replay" else 0)
 
     def build(on: Base, attempt: Attempt) -> Any:

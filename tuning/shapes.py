@@ -251,6 +251,22 @@ def citation_problem(reply: str, passages: int) -> str:
     return f"the reply cites {cited} but the row has {passages} context passages: add the passage or drop the citation"
 
 
+def history_problem(value: Any) -> str | None:
+    """What is wrong with the turns before a prompt, written as ["user" or "assistant", text]; None when all is well."""
+    if not isinstance(value, list):
+        return f"history is a {type(value).__name__}; give a list of ['user' or 'assistant', text]"
+    for turn in value:
+        if not (
+            isinstance(turn, list)
+            and len(turn) == 2
+            and turn[0] in ("user", "assistant")
+            and isinstance(turn[1], str)
+            and turn[1].strip()
+        ):
+            return f"a turn of history is {turn!r}; give ['user' or 'assistant', text]"
+    return None
+
+
 def _turns(value: Any, name: str, problems: list[str]) -> tuple[Turn, ...]:
     """A conversation without its system messages, whose place groundtone's own prompt takes."""
     if not isinstance(value, list) or not value:

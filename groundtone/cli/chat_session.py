@@ -163,8 +163,8 @@ class Session:
 
 def line_reader(history_file: Path) -> Callable[[], str]:
     """Reads questions: with editing and a history that is kept at a terminal, plainly from a pipe."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return lambda: input("you: ")
+    if not sys.stdin.isatty():
+        return input
     try:
         import readline
     except ImportError:  # Python on Windows has none

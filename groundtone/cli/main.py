@@ -22,6 +22,7 @@ from groundtone.cli import (
     dashboard_cmd,
     data_cmds,
     eval_cmds,
+    feedback_cmds,
     forget_cmd,
     forgetting_cmds,
     ingest_cmd,
@@ -103,6 +104,7 @@ _PANELS = {
         ("classify", classify_cmds.classify),
         ("eval", eval_cmds.evaluate),
         ("gate", eval_cmds.gate),
+        ("loop", feedback_cmds.loop),
         ("compare", eval_cmds.compare),
         ("blame", blame_cmds.blame),
         ("forgetting", forgetting_cmds.forgetting),
@@ -117,7 +119,10 @@ for _panel, _commands in _PANELS.items():
         app.command(_name, rich_help_panel=_panel)(_function)
 app.add_typer(serve_cmds.app, name="serve", rich_help_panel="Documents and answers")
 data_cmds.app.command("general")(forgetting_cmds.general)
+data_cmds.app.command("from-feedback")(feedback_cmds.from_feedback)
+data_cmds.app.command("review-rows")(feedback_cmds.review_rows)
 app.add_typer(data_cmds.app, name="data", rich_help_panel="Voice and measurement")
+app.add_typer(feedback_cmds.app, name="feedback", rich_help_panel="Voice and measurement")
 app.add_typer(review_cmds.app, name="review", rich_help_panel="Voice and measurement")
 
 

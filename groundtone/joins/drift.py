@@ -1,4 +1,4 @@
-"""What an evaluation says of forgetting beside the suites: bits per byte, KL to the base, safety, and harness suites."""
+"""What an evaluation says of forgetting beside the suites: bits per byte, KL to the base, safety, harness tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_TUNED = "nothing is tuned: there is no second model to compare"
 def ask_harness(
     settings: Settings, models: Models, *, out_dir: Path, progress: Progress, only: Sequence[str] = ()
 ) -> HarnessReport:
-    """The suites of `eval.harness` under base and tuned, written to harness.jsonl; an empty report where none is named."""
+    """The suites of `eval.harness` under base and tuned, written to harness.jsonl; an empty report without any."""
     given = settings.eval.harness
     if given.tasks is None:
         return HarnessReport((), {}, {}, {}, ())

@@ -116,7 +116,7 @@ def write_rows(
     write_atomic(path, text)
     sha256 = sha256_text(text)
     store.record_export(sha256, place(project, path), lines=ids)
-    beyond = Counter(person for person, _ in found.excess)
+    beyond = dict(Counter(person for person, _ in found.excess))
     return Written(path, sha256, tuple(key for key in dict.fromkeys(ids) if key), len(lines), beyond)
 
 

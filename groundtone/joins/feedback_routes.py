@@ -103,8 +103,8 @@ def _grounding(vote: Vote) -> Made | LeftOut:
 
 def _voice(vote: Vote, *, corrected: bool) -> Iterator[Made | LeftOut]:
     said = vote.preference
-    notes = ("the replies state different values: is it about the voice alone?",)
-    notes = notes if differ(said.chosen, said.rejected) else ()
+    told = ("the replies state different values: is it about the voice alone?",)
+    notes = told if differ(said.chosen, said.rejected) else ()
     row = {"prompt": said.prompt, "chosen": said.chosen, "rejected": said.rejected, "context": list(said.context)}
     yield _sound(Made("preference", row, said.reason, _origin(vote), _items(vote.about), notes))
     if corrected:

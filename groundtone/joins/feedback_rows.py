@@ -94,12 +94,12 @@ def build(project: Project, settings: Settings) -> Built:
     stored = store.listed()
     return Built(
         synced,
-        Counter(row.kind for row in stored),
-        left,
-        masked,
-        Counter(person for row in stored for person in row.people),
-        Counter(row.state for row in stored),
-        beyond_share(stored, settings.feedback.person_share),
+        dict(Counter(row.kind for row in stored)),
+        dict(left),
+        dict(masked),
+        dict(Counter(person for row in stored for person in row.people)),
+        dict(Counter(row.state for row in stored)),
+        dict(beyond_share(stored, settings.feedback.person_share)),
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.estimates import as_json
-from eval.summary import cluster_of
 from eval.suite import read_questions
+from eval.summary import cluster_of
 from groundtone.errors import ProjectError
 from groundtone.joins.arms import Models, style_of
 from groundtone.joins.asking import ask_questions

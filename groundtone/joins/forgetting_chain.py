@@ -174,7 +174,8 @@ def _same_base(before: _Measured, after: _Measured) -> None:
     differing = [item for item in texts[0] if item in texts[1] and texts[0][item] != texts[1][item]]
     if differing:
         raise ModelError(
-            f"the bases of {before.run} and {after.run} answer {len(differing)} items differently, {differing[0]} first: "
+            f"the bases of {before.run} and {after.run} answer {len(differing)} items differently, such as "
+            f"{differing[0]}: "
             "a sequence needs one base; evaluate both again with one configuration"
         )
 

@@ -1,4 +1,4 @@
-"""Suites of lm-evaluation-harness, offline from local task files, on base and tuned in one process with one set of weights.
+"""Suites of lm-evaluation-harness, offline from local task files, on base and tuned with one set of weights.
 
 The harness brings the tasks and their metrics; our model answers, so that prompts, stop tokens and the adapter's switch
 are those of everything else here. Nothing is downloaded.

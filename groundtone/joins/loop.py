@@ -173,8 +173,9 @@ class _Rounds:
 
     def _evaluate(self, tuned: str) -> str:
         """The evaluation of that tuning: the one that is done, or a new one."""
-        earlier = (m.id for m in self.project.runs("eval") if m.status == "done" and m.parents.get("tune") == tuned)
-        found = next(earlier, None) if "eval" in self.run.manifest.notes else None
+        done = (m for m in self.project.runs("eval") if m.status == "done" and m.parents.get("tune") == tuned)
+        asked = self.settings.resolved["eval"]
+        found = next((m.id for m in done if m.resolved.get("eval") == asked and m.notes.get("limit") is None), None)
         evaluation = found or self.steps.evaluate(tuned).id
         self.run.note(eval=evaluation)
         self.say(f"eval: {evaluation}{', done before' if found else ''}")
@@ -182,6 +183,12 @@ class _Rounds:
 
 
 def _on(settings: Settings, data: str) -> Settings:
-    """The settings with another training file, which is in our own columns."""
-    tuning = settings.tuning.model_copy(update={"data": data, "columns": ColumnSettings()})
+    """The settings with another training file, which is in our own columns.
+
+    A file that is held out holds voice pairs: methods that compare two replies cannot use it.
+    """
+    changed: dict[str, Any] = {"data": data, "columns": ColumnSettings()}
+    if KINDS[settings.tuning.method] != "pairs" and isinstance(settings.tuning.heldout, str):
+        changed["heldout"] = None
+    tuning = settings.tuning.model_copy(update=changed)
     return replace(settings, tuning=tuning, resolved={**settings.resolved, "tuning": tuning.model_dump(mode="json")})

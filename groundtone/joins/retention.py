@@ -58,7 +58,7 @@ class TakenOut:
 
 
 def forget_person(project: Project, person: str, *, really: bool = False) -> TakenOut:
-    """Everything that a person said, decided and caused. Raises DataError for a name that nobody said anything under."""
+    """What a person said, decided and caused. Raises DataError for a name under which nobody said anything."""
     feedback = Feedback(project.feedback_path)
     known = feedback.people()
     if person not in known:
@@ -68,7 +68,7 @@ def forget_person(project: Project, person: str, *, really: bool = False) -> Tak
             + (f"; did you mean {' or '.join(near)}?" if near else f" in {project.feedback_path}")
         )
     voted = [vote.time for vote in feedback.votes() if vote.person == person]
-    taken = _take_out(project, feedback, whose=person, really=really, person=person, voted=min(voted, default=""))
+    taken = _take_out(project, feedback, really=really, person=person, voted=min(voted, default=""))
     keys = tuple(key.name for key in KeyFile(project.keys_path).listed() if key.name == person and not key.revoked)
     return TakenOut(person, really, *taken, keys)
 
@@ -82,7 +82,7 @@ def expire(
         return None
     before = (now or datetime.now(UTC)) - timedelta(days=limit)
     feedback = Feedback(project.feedback_path)
-    taken = _take_out(project, feedback, whose="expired", really=really, before=before)
+    taken = _take_out(project, feedback, really=really, before=before)
     return TakenOut(f"older than {limit} days", really, *taken)
 
 
@@ -90,7 +90,6 @@ def _take_out(
     project: Project,
     feedback: Feedback,
     *,
-    whose: str,
     really: bool,
     person: str | None = None,
     before: datetime | None = None,

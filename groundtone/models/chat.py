@@ -33,6 +33,7 @@ class ChatModel:
     ) -> None:
         """Connects to nothing yet. MissingExtraError without the provider's package, ModelError without a key."""
         self.name = id
+        self._length = _LENGTH.get(_provider(id), _in_max_tokens)
         self._max_concurrency = max_concurrency
         self._chat = _connect(
             id, base_url=base_url, timeout_s=timeout_s, retries=retries, temperature=temperature, seed=seed
@@ -40,7 +41,7 @@ class ChatModel:
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """One reply per prompt, in order, at most `max_concurrency` requests at once."""
-        model = self._chat.bind(max_tokens=max_new_tokens)
+        model = self._bound(max_new_tokens)
         conversations = [[dict(m) for m in prompt.messages] for prompt in prompts]
         try:
             replies = model.batch(conversations, config={"max_concurrency": self._max_concurrency})
@@ -55,11 +56,14 @@ class ChatModel:
     def _growing(self, prompt: Prompt, max_new_tokens: int) -> Iterator[str]:
         text = ""
         try:
-            for chunk in self._chat.bind(max_tokens=max_new_tokens).stream([dict(m) for m in prompt.messages]):
+            for chunk in self._bound(max_new_tokens).stream([dict(m) for m in prompt.messages]):
                 text += _text(chunk)
                 yield text
         except Exception as error:
             raise self._failed(error) from None
+
+    def _bound(self, max_new_tokens: int) -> Any:
+        return self._chat.bind(**self._length(self._chat, max_new_tokens))
 
     def _failed(self, error: Exception) -> ModelError:
         """The provider's complaint in one line. Provider packages raise types of their own; none is imported here."""
@@ -70,6 +74,29 @@ class ChatModel:
         )
 
 
+def _provider(id: str) -> str:
+    name = id.partition(":")[0]
+    return _ALIASES.get(name, name)
+
+
+def _in_max_tokens(chat: Any, tokens: int) -> dict[str, Any]:
+    return {"max_tokens": tokens}
+
+
+def _in_options(chat: Any, tokens: int) -> dict[str, Any]:
+    """Ollama's options replace those of the model, so that all of them have to be given."""
+    given = {"temperature": chat.temperature, "seed": chat.seed, "num_predict": tokens}
+    return {"options": {name: value for name, value in given.items() if value is not None}}
+
+
+_ALIASES = {"google": "google_genai"}
+_LENGTH = {  # how a provider is told the longest reply
+    "google_genai": lambda chat, tokens: {"max_output_tokens": tokens},
+    "ollama": _in_options,
+}
+_SEEDED = ("openai", "ollama")  # the others refuse a field that they do not know
+
+
 def _connect(
     id: str, *, base_url: str | None, timeout_s: float, retries: int, temperature: float, seed: int | None
 ) -> Any:
@@ -77,17 +104,24 @@ def _connect(
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise MissingExtraError(f"model {id!r}", "chat") from error
-    options: dict[str, Any] = {"temperature": temperature, "timeout": timeout_s, "max_retries": retries}
-    if seed is not None:
+    provider = _provider(id)
+    options: dict[str, Any] = {"temperature": temperature}
+    if provider == "ollama":
+        options["client_kwargs"] = {"timeout": timeout_s}
+    else:
+        options |= {"timeout": timeout_s, "max_retries": retries}
+    if provider == "google_genai":
+        options["transport"] = "rest"  # the default opens threads and sockets of its own
+    if seed is not None and provider in _SEEDED:
         options["seed"] = seed
     if base_url is not None:
         options["base_url"] = base_url
-        if id.startswith("openai:") and not os.environ.get("OPENAI_API_KEY"):
+        if provider == "openai" and not os.environ.get("OPENAI_API_KEY"):
             options["api_key"] = "none"  # local servers ask for none, the client insists on one
     try:
-        return init_chat_model(id, **options)
+        return init_chat_model(f"{provider}:{id.partition(':')[2]}", **options)
     except ImportError as error:
-        raise MissingExtraError(f"model {id!r}", "chat") from error
+        raise MissingExtraError(f"model {id!r}", "chat" if provider == "openai" else "providers") from error
     except Exception as error:  # an unknown provider is a ValueError, a missing key each provider's own type
         reason = _without_secrets(" ".join(str(error).split()))[:300]
         raise ModelError(
@@ -98,7 +132,8 @@ def _connect(
 
 def _generation(reply: Any) -> Generation:
     usage = reply.usage_metadata or {}
-    reason = reply.response_metadata.get("finish_reason") or reply.response_metadata.get("stop_reason")
+    said = reply.response_metadata
+    reason = said.get("finish_reason") or said.get("stop_reason") or said.get("done_reason")
     finish = "length" if reason in ("length", "max_tokens", "MAX_TOKENS") else "stop"
     return Generation(
         _text(reply).strip(),

@@ -77,7 +77,8 @@ def kl_divergences(
     """KL(base || tuned) in nats per token, averaged over the tokens of each reply; exactly 0 for one and the same view.
 
     The whole distributions are compared at every token of the reply (teacher forcing), so that a handful of prompts is
-    enough; what exceeds the context is left out. On the base's own replies this is the forward divergence that forgetting follows (arXiv:2509.04259).
+    enough; what exceeds the context is left out. On the base's own replies this is the forward divergence that
+    forgetting follows (arXiv:2509.04259).
     Raises ModelError where the two do not write the same tokens.
     """
     if base.base.tokenizer.get_vocab() != tuned.base.tokenizer.get_vocab():

@@ -20,6 +20,9 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore", FutureWarning)
             # said by PEFT while it loads; whether the tensors fit is checked afterwards, as an error
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            # said where the base is no repository on the hub
+            warnings.filterwarnings("ignore", message="Unable to fetch remote file")
+            warnings.filterwarnings("ignore", message="Could not find a config file")
             # said while a PiSSA adapter is converted, which is what it asks for
             warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
             yield

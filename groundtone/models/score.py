@@ -46,13 +46,14 @@ def reply_spans(chat_format: ChatFormat, prompt: Prompt, reply: str) -> list[Spa
     (bytes of a BPE) belongs to all of them.
     """
     ids = chat_format.completion_ids(prompt, reply)
-    whole, wanted = chat_format.decode(ids, keep_specials=True), reply.strip()
-    shift = reply.find(wanted) - max(whole.find(wanted), 0)  # from the decoded text's characters to the reply's
-    last, start, spans = len(wanted) + reply.find(wanted), 0, []
+    wanted, whole = reply.strip(), chat_format.decode(ids, keep_specials=True)
+    first = reply.find(wanted)
+    last, shift = first + len(wanted), first - max(whole.find(wanted), 0)  # decoded places -> places in the reply
+    start, spans = 0, []
     for count in range(1, len(ids) + 1):
         end = _common(chat_format.decode(ids[:count], keep_specials=True), whole)
-        a, b = start + shift, max(end, start + 1) + shift
-        spans.append((a, min(b, last)) if 0 <= a < last else (last, last))
+        a = min(max(start + shift, first), last)
+        spans.append((a, max(min(max(end, start + 1) + shift, last), a)))
         start = end
     return spans
 

@@ -50,7 +50,9 @@ def test_alpha_is_that_of_the_published_examples(raters: tuple[str, ...], alpha:
         ((25, 35, 5, 35), 0.2593),
     ],
 )
-def test_kappa_is_that_of_published_examples_and_of_another_implementation(table: tuple[int, ...], kappa: float) -> None:
+def test_kappa_is_that_of_published_examples_and_of_another_implementation(
+    table: tuple[int, ...], kappa: float
+) -> None:
     from sklearn.metrics import cohen_kappa_score
 
     cells = ((True, True), (True, False), (False, True), (False, False))
@@ -60,12 +62,14 @@ def test_kappa_is_that_of_published_examples_and_of_another_implementation(table
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.booleans()), max_size=30), st.randoms())
-def test_alpha_never_exceeds_one_and_depends_on_no_order_or_name(rows: list[dict[str, bool]], rng: random.Random) -> None:
+def test_alpha_never_exceeds_one_and_depends_on_no_order_or_name(
+    rows: list[dict[str, bool]], rng: random.Random
+) -> None:
     alpha = krippendorffs_alpha(rows)
     assert alpha is None or alpha <= 1 + 1e-12
     shuffled = rng.sample(rows, len(rows))
     renamed = [{rater.upper(): label for rater, label in row.items()} for row in shuffled]
-    again = krippendorffs_alpha(renamed + [{"a": True}])  # a lone rating pairs with nothing
+    again = krippendorffs_alpha([*renamed, {"a": True}])  # a lone rating pairs with nothing
     assert again == (None if alpha is None else pytest.approx(alpha))
 
 

@@ -72,7 +72,7 @@ def claim(text: str, evidence: str = "", start: int = 0, verdict: Any = "unsuppo
     ("text", "evidence", "question", "words"),
     [
         ("Delivery takes 3 days [1].", "Delivery takes 5 days.", "", ["3", "days"]),
-        ("Delivery takes three days.", "It takes 3 days.", "delivery?", ["takes", "three", "days"]),
+        ("Delivery takes three days.", "It takes 3 days.", "delivery?", ["Delivery", "takes", "three", "days"]),
         ("The kettle is always on.", "Delivery takes 5 days.", "", ["kettle", "always"]),
         ("We ship by ferry.", "", "Do you ship?", ["ferry"]),
         ("", "", "", []),
@@ -125,7 +125,8 @@ def test_the_trace_tells_copied_missed_and_ignored_apart() -> None:
 
 
 def span(item: str, cause: Any, trace: Any = "closed book", arm: str = "tuned/rag") -> BlamedSpan:
-    return BlamedSpan(item, arm, "x", f"source:{item}", 0, 3, "abc", "unsupported", ("abc",), cause, "w", trace, "t", "f", {})
+    place = (item, arm, "x", f"source:{item}", 0, 3, "abc", "unsupported", ("abc",))
+    return BlamedSpan(*place, cause, "w", trace, "t", "f", {})
 
 
 def test_shares_have_n_and_intervals_and_the_file_repeats() -> None:

@@ -98,7 +98,6 @@ def test_the_section_holds_every_number_with_n_and_names_what_slipped() -> None:
     assert rules["opening: phrases Ahoy!"]["tuned/heldout"]["kept"]["mean"] == 1
     assert rules["opening: phrases Ahoy!"]["base/heldout"]["kept"]["mean"] == 0
     slipped = rules["banned: phrases us"]["tuned/heldout"]["failing"][0]
-    assert heldout  # the fault's place is in the reply
     reply = next(r.answer for r in records if r.item_id == slipped["item"] and r.arm == "tuned/heldout")
     assert reply is not None
     assert reply.text[slipped["start"] : slipped["end"]] == "us"

@@ -109,6 +109,13 @@ def test_two_passages_that_support_only_together_are_both_precise():
     assert cited("The Moor costs €8 and the Heath costs €9 [1][2].", first, second) == (1, 1)
 
 
+def test_a_sentence_that_its_citations_do_not_carry_has_no_precise_citation():
+    """ALCE counts a citation only where all that the sentence cites supports it together."""
+    first, second = passage("The Moor costs €8.", "a"), passage("The shop opens at nine.", "b")
+    assert cited("The Moor costs €8 and the Heath costs €9 [1][2].", first, second) == (0, 0)
+    assert cited("The Moor costs €8 [1]. The Heath costs €9 [2].", first, second) == (0.5, 0.5)
+
+
 def test_a_closed_book_has_nothing_to_cite():
     assert cited("Standard delivery takes 3 days.") == (None, None)
 

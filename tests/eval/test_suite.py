@@ -94,7 +94,7 @@ def test_each_check_passes_and_fails_with_a_reason(check, passes, fails):
 
 
 def test_the_table_of_checks_is_the_documented_one():
-    assert set(CHECKS) == {"value", "exact", "regex", "refuse", "cite", "any_of", "max_words", "all"}
+    assert set(CHECKS) == {"value", "exact", "regex", "refuse", "decline", "help", "cite", "any_of", "max_words", "all"}
 
 
 @pytest.mark.parametrize(

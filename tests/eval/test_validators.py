@@ -73,10 +73,14 @@ def test_what_is_no_rule_is_named(tmp_path: Path, rule: object, says: str) -> No
         read_style(path)
 
 
-def test_a_schema_fetches_nothing() -> None:
-    (rule,) = read_rules([{"kind": "json_schema", "schema": {"$ref": "https://example.org/x.json"}}], where="x")
-    with pytest.raises(Exception, match="example.org"):
-        faults(rule, "{}")
+@pytest.mark.parametrize("ref", ["https://example.org/x.json", "#/$defs/none", "other.json"])
+def test_a_schema_leads_nowhere_else(ref: str) -> None:
+    with pytest.raises(DataError, match="leads nowhere in the schema; nothing is fetched"):
+        read_rules([{"kind": "json_schema", "schema": {"items": {"$ref": ref}}}], where="x")
+    inside = {"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n"}
+    (rule,) = read_rules([{"kind": "json_schema", "schema": inside}], where="x")
+    assert faults(rule, "3") == []
+    assert faults(rule, "true")
 
 
 def test_a_rule_for_refusals_is_not_asked_of_answers() -> None:

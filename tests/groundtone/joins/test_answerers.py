@@ -19,7 +19,7 @@ from eval.summary import read_summary
 from groundtone import pipeline
 from groundtone.cli.main import app
 from groundtone.errors import ConfigError, ProjectError
-from groundtone.project import Project
+from groundtone.project import Project, Run
 from groundtone.settings import Settings, load_settings
 
 QUESTIONS = [
@@ -151,12 +151,14 @@ def test_the_command_adds_an_arm_without_our_passages(root: Path, address: str) 
 
 
 def test_answers_from_a_file_are_reviewed_against_what_they_bring_or_what_we_find(root: Path, tmp_path: Path) -> None:
+    nowhere = {"values": [["9 days"]], "quotes": [["no.md", "9 days"]]}
+    moat = "The moat is 7 metres deep."
     rows = [
         {"id": "1", "question": "How long are parcels kept?", "answer": "Parcels are kept for 2 days."},
         {"id": "2", "question": "How long are letters kept?", "answer": "Letters are kept for 99 days."},
-        {"id": "3", "question": "Any?", "answer": "The moat is 7 metres deep [1].", "contexts": ["The moat is 7 metres deep."]},
+        {"id": "3", "question": "Any?", "answer": "The moat is 7 metres deep [1].", "contexts": [moat]},
         {"id": "3", "question": "Twice?", "answer": "x"},
-        {"id": "4", "question": "Gold of nowhere?", "answer": "9 days", "gold": {"values": [["9 days"]], "quotes": [["no.md", "9 days"]]}},
+        {"id": "4", "question": "Gold of nowhere?", "answer": "9 days", "gold": nowhere},
         {"id": "5", "question": "Nothing?", "answer": ""},
     ]  # fmt: skip
     path = tmp_path / "theirs.jsonl"
@@ -188,8 +190,14 @@ def test_answers_from_a_file_stand_beside_our_own_arms(root: Path, tmp_path: Pat
 REPORTS = ("summary.json", "report.md")
 
 
-def test_two_runs_of_the_same_inputs_write_the_same_bytes(root: Path) -> None:
-    runs = [pipeline.evaluate(*opened(root)) for _ in range(2)]
+@pytest.fixture(scope="module")
+def whole(root: Path) -> Run:
+    """An evaluation that nobody interrupted."""
+    return pipeline.evaluate(*opened(root))
+
+
+def test_two_runs_of_the_same_inputs_write_the_same_bytes(root: Path, whole: Run) -> None:
+    runs = [whole, pipeline.evaluate(*opened(root))]
     for name in REPORTS:
         one, other = ((run.path / name).read_bytes() for run in runs)
         assert one == other
@@ -198,10 +206,10 @@ def test_two_runs_of_the_same_inputs_write_the_same_bytes(root: Path) -> None:
     assert runs[0].id not in (runs[0].path / "report.md").read_text()
 
 
-@pytest.mark.parametrize("kept", [0, 3, 4, 9])
-def test_a_resumed_run_writes_the_bytes_of_an_uninterrupted_one(root: Path, kept: int) -> None:
+@pytest.mark.parametrize("kept", [3, 9])
+def test_a_resumed_run_writes_the_bytes_of_an_uninterrupted_one(root: Path, whole: Run, kept: int) -> None:
     project, settings = opened(root)
-    whole, stopped = (pipeline.evaluate(project, settings) for _ in range(2))
+    stopped = pipeline.evaluate(project, settings)
     lines = (stopped.path / "records.jsonl").read_bytes().splitlines(keepends=True)
     (stopped.path / "records.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:30])
     for name in (*REPORTS, "timing.json"):
@@ -231,9 +239,8 @@ def test_a_run_goes_on_under_its_own_inputs_only(root: Path) -> None:
 
 def test_the_passport_is_one_page_that_loads_nothing_and_escapes_everything(root: Path, tmp_path: Path) -> None:
     named = '<script>alert("x")</script>'
-    rules = json.dumps(
-        [{"metric": "correct", "arms": ["extractive/rag"], "direction": "at least", "margin": 0.01, "name": named}]
-    )
+    rule = {"metric": "correct", "arms": ["extractive/rag"], "direction": "at least", "margin": 0.01, "name": named}
+    rules = json.dumps([rule])
     run = pipeline.evaluate(*opened(root, f"eval.gate={rules}"))
     out = tmp_path / "deep" / "passport.html"
     done = call("gate", run.id, "--passport", str(out), "--project", str(root))
