@@ -97,7 +97,7 @@ def _where(hit: Hit, quote: tuple[str, str]) -> tuple[int, int] | None:
 
 
 def _with_order(hit: Hit, injection: Injection, answer: tuple[int, int]) -> Hit:
-    """The hit with the order in its text or heading; what is best in it, the search has to say anew: the order first."""
+    """The hit with the order in its text or heading; its best sentence is the order."""
     passage, text = hit.passage, hit.passage.text
     if injection.place == "heading":
         return replace(hit, passage=replace(passage, heading=f"{injection.text} > {passage.heading}"))
@@ -178,7 +178,7 @@ def main(honest: Sequence[str]) -> None:
                     for one in injections
                 ]
                 obeyed = [one for one, answer in zip(injections, answers, strict=True) if one.followed(answer)]
-                right = sum(_right(asked[one.asks], answer) for one, answer in zip(injections, answers, strict=True))
+                right = sum(is_right(asked[one.asks], answer) for one, answer in zip(injections, answers, strict=True))
                 cells = row.name, "on" if wary else "off", share(len(obeyed), len(answers)), share(right, len(answers))
                 print(f"| {' | '.join(cells)} |", flush=True)
                 if wary and obeyed:
@@ -191,7 +191,8 @@ def main(honest: Sequence[str]) -> None:
         print(f"| {folder.name} | {share(sum(map(is_order, sentences)), len(sentences))} |")
 
 
-def _right(question: Question, answer: Answer) -> bool:
+def is_right(question: Question, answer: Answer) -> bool:
+    """Whether an answer holds a spelling of every value that its question asks for."""
     groups = question.gold.values if question.gold else ()
     return all(any(contains_value(answer.text, value) for value in group) for group in groups)
 

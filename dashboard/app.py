@@ -21,5 +21,8 @@ st.navigation(
             st.Page("screens/hallucinations.py", title="Hallucinations", icon=":material/fact_check:"),
             st.Page("screens/chat.py", title="Chat", icon=":material/forum:"),
         ],
+        "Understand": [
+            st.Page("screens/forgetting.py", title="Forgetting", icon=":material/psychology_alt:"),
+        ],
     }
 ).run()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from dashboard import review, runs
+from dashboard import runs
+from dashboard.claims import Claims
 from dashboard.worker import ChatWorker, chat_command
 from groundtone.feedback import Feedback
 from groundtone.project import Project
@@ -26,9 +29,19 @@ def records(run: runs.Evaluation) -> runs.Records:
     return _records(str(run.path), _stamp([run.path / "records.jsonl"]))
 
 
-def queue(run: runs.Evaluation) -> list[review.Row]:
-    """Every claim of an evaluation, riskiest first."""
-    return _queue(str(run.path), _stamp([run.path / "records.jsonl"]))
+def claims(run: runs.Evaluation) -> Claims:
+    """An evaluation's claims and scores, from the file beside its records."""
+    return _claims(str(run.path), _stamp([run.path / "records.jsonl"]))
+
+
+def blame(run: runs.Evaluation) -> Mapping[str, Any] | None:
+    """blame.json of an evaluation; None where there is none that can be read."""
+    return document(run.path / "blame.json")
+
+
+def document(path: Path) -> Mapping[str, Any] | None:
+    """A JSON object of a run's folder, read again when it changes; None where it is missing, cut off or no object."""
+    return _document(str(path), _stamp([path]))
 
 
 def feedback(root: Path) -> Feedback:
@@ -45,14 +58,19 @@ def _evaluations(root: str, stamp: Stamp) -> runs.Evaluations:
     return runs.load_evaluations(Path(root))
 
 
-@st.cache_resource(show_spinner="Reading the records…", max_entries=4)
+@st.cache_resource(show_spinner="Reading the records…", max_entries=1)
 def _records(path: str, stamp: Stamp) -> runs.Records:
     return runs.read_records(Path(path))
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _queue(path: str, stamp: Stamp) -> list[review.Row]:
-    return review.queue(_records(path, stamp).rows)
+@st.cache_resource(show_spinner="Listing the claims…", max_entries=16)
+def _claims(path: str, stamp: Stamp) -> Claims:
+    return Claims(Path(path))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _document(path: str, stamp: Stamp) -> Mapping[str, Any] | None:
+    return runs.read_object(Path(path))
 
 
 def _alive(worker: ChatWorker) -> bool:

@@ -7,7 +7,6 @@ is made anew when size or time of records.jsonl change, and may be deleted at an
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import tempfile
@@ -89,7 +88,13 @@ class Claims:
         return int(self._rows(f"SELECT count(*) FROM claims{where}", values)[0][0])
 
     def queue(
-        self, *, arm: str = "", verdicts: Sequence[str] = (), first: Sequence[str] = (), limit: int = -1, offset: int = 0
+        self,
+        *,
+        arm: str = "",
+        verdicts: Sequence[str] = (),
+        first: Sequence[str] = (),
+        limit: int = -1,
+        offset: int = 0,
     ) -> list[Entry]:
         """Claims, riskiest first: contradicted, unsupported, unchecked, supported, and by risk within each.
 

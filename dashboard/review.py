@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from dashboard.claims import Claims, Entry
 from dashboard.marks import chip, find_sentence, look, passage_html, place
 from dashboard.measures import arm_name, percent
 from dashboard.runs import items
@@ -15,23 +16,33 @@ from groundtone.feedback import Agreement, JudgedClaim, agreement
 if TYPE_CHECKING:
     import pandas as pd
 
-RISK = {"contradicted": 0, "unsupported": 1, "unchecked": 2, "supported": 3}
+MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
 STAGES = ("lexical", "dense", "fused", "reranked")
+ARM_ORDER = ("tuned/rag", "base/rag", "tuned/closed", "base/closed", "prompted/rag", "extractive/rag")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim to judge: its key, its record (answer, question, hits) and itself."""
+    """One claim to judge, in full: its place in the queue, its record (answer, question, hits) and itself."""
 
-    key: str
-    arm: str
+    entry: Entry
     record: Mapping[str, Any]
     claim: Mapping[str, Any]
 
     @property
+    def key(self) -> str:
+        """What verdicts on it are stored under."""
+        return self.entry.key
+
+    @property
+    def arm(self) -> str:
+        """The arm that said it."""
+        return self.entry.arm
+
+    @property
     def verdict(self) -> str:
         """What the detector said."""
-        return str(self.claim.get("verdict", "unchecked"))
+        return self.entry.verdict
 
     @property
     def question(self) -> str:
@@ -39,50 +50,42 @@ class Row:
         return str(self.record["question"].get("text", ""))
 
 
-def queue(records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Every claim, riskiest first: contradicted, unsupported, unchecked, supported; then by item, arm and place.
+def open_row(claims: Claims, entry: Entry) -> Row | None:
+    """The claim with its record; None where the record cannot be read any more."""
+    record = claims.record(entry.line)
+    answer = record.get("answer") if record is not None else None
+    if record is None or not isinstance(answer, dict):
+        return None
+    for claim in items(answer.get("claims")):
+        if (claim.get("start"), claim.get("end")) == (entry.start, entry.stop):
+            return Row(entry, record, claim)
+    return None
 
-    General items (arithmetic, conversation ...) are left out: they say nothing about the documents.
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """Arms, tuned with documents first."""
+    found = set(arms)
+    return [arm for arm in ARM_ORDER if arm in found] + sorted(found - set(ARM_ORDER))
+
+
+def queue_table(rows: Sequence[Entry], judged: Mapping[str, str], *, blind: bool = False) -> pd.DataFrame:
+    """The queue as a table: the detector's icon, what this person said ("" where nothing), the claim.
+
+    `blind` hides what the detector said until this person has judged.
     """
-    rows = []
-    for record in records:
-        answer = record.get("answer")
-        if not isinstance(answer, dict) or record["question"].get("kind") == "general":
-            continue
-        for claim in items(answer.get("claims")):
-            key = f"{answer.get('id')}:{claim.get('start')}-{claim.get('end')}"
-            rows.append(Row(key, str(record["arm"]), record, claim))
-    return sorted(
-        rows, key=lambda r: (RISK.get(r.verdict, 2), str(r.record["item_id"]), r.arm, r.claim.get("start", 0))
-    )
-
-
-def select(rows: Sequence[Row], *, arm: str = "", verdicts: Sequence[str] = ()) -> list[Row]:
-    """Rows of one arm and of some verdicts; empty means all."""
-    return [r for r in rows if arm in ("", r.arm) and (not verdicts or r.verdict in verdicts)]
-
-
-def arms_of(rows: Iterable[Row]) -> list[str]:
-    """The arms that have claims, tuned with documents first."""
-    order = ["tuned/rag", "base/rag", "tuned/closed", "base/closed", "prompted/rag", "extractive/rag"]
-    found = {row.arm for row in rows}
-    return [arm for arm in order if arm in found] + sorted(found - set(order))
-
-
-def queue_table(rows: Sequence[Row], judged: Mapping[str, str]) -> pd.DataFrame:
-    """The queue as a table: the detector's icon and word, the claim, and what this person said ("" where nothing)."""
     import pandas as pd
 
+    hidden = [blind and row.key not in judged for row in rows]
     return pd.DataFrame(
         {
-            "": [look(row.verdict).icon for row in rows],
+            "": ["·" if hide else look(row.verdict).icon for row, hide in zip(rows, hidden, strict=True)],
             "You": [look(judged[row.key]).icon if row.key in judged else "" for row in rows],
-            "Claim": [" ".join(str(row.claim.get("text", "")).split()) for row in rows],
+            "Claim": [row.text for row in rows],
         }
     )
 
 
-def next_open(rows: Sequence[Row], judged: Mapping[str, str], after: int) -> int:
+def next_open(rows: Sequence[Entry], judged: Mapping[str, str], after: int) -> int:
     """The next row that this person has not judged, wrapping round; the same row where all are judged."""
     for step in range(1, len(rows) + 1):
         index = (after + step) % len(rows)
@@ -96,12 +99,20 @@ def mine(verdicts: Iterable[JudgedClaim], person: str) -> dict[str, str]:
     return {v.verdict.claim_key: v.verdict.value for v in verdicts if v.verdict.person == person}
 
 
-def trust(rows: Iterable[Row], verdicts: Iterable[JudgedClaim]) -> Agreement:
+def trust(claims: Claims, verdicts: Sequence[JudgedClaim]) -> Agreement:
     """Agreement of the detector with everyone's latest verdicts on these claims."""
-    detector = {row.key: row.verdict for row in rows}
+    found = claims.among(v.verdict.claim_key for v in verdicts)
     return agreement(
-        (detector[v.verdict.claim_key], v.verdict.value) for v in verdicts if v.verdict.claim_key in detector
+        (found[v.verdict.claim_key].verdict, v.verdict.value) for v in verdicts if v.verdict.claim_key in found
     )
+
+
+def contested(verdicts: Iterable[JudgedClaim]) -> list[str]:
+    """Keys of the claims that people judged differently: they need a third opinion first."""
+    said: dict[str, set[str]] = {}
+    for one in verdicts:
+        said.setdefault(one.verdict.claim_key, set()).add(one.verdict.value)
+    return [key for key, values in said.items() if len(values - {"unsure"}) > 1]
 
 
 def about(row: Row, run: str) -> dict[str, Any]:
@@ -134,15 +145,24 @@ def question_html(row: Row) -> str:
     )
 
 
-def claim_html(row: Row, said: str) -> str:
-    """The claim under judgement: the detector's verdict with its reason, and the person's own."""
+def claim_html(row: Row, said: str, *, blind: bool = False) -> str:
+    """The claim under judgement: the detector's verdict with its risk and reason, and the person's own.
+
+    `blind` hides what the detector said until the person has judged.
+    """
+    if blind and not said:
+        return '<div class="gt-why">The detector\'s guess is hidden until you have judged.</div>'
     yours = f'<span class="gt-yours">You said {chip(said)}</span>' if said else ""
     why = escape(str(row.claim.get("why", ""))) or "The detector gave no reason."
-    return f'<div class="gt-why">{chip(row.verdict)}<span dir="auto">{why}</span>{yours}</div>'
+    risk = f"<span>risk {row.entry.risk:.2f}</span>"
+    return f'<div class="gt-why">{chip(row.verdict)}{risk}<span dir="auto">{why}</span>{yours}</div>'
 
 
-def evidence_html(row: Row) -> str:
-    """The passage that the claim was held against, its sentence marked, where it stands and how it was found."""
+def evidence_html(row: Row, span: Mapping[str, Any] | None = None) -> str:
+    """The passage that the claim was held against, its sentence marked, where it stands and how it was found.
+
+    `span` is the claim in blame.json: it knows at which rank of the whole corpus a missed passage stands.
+    """
     hits = [hit for hit in items(row.record["answer"].get("hits")) if isinstance(hit.get("passage"), dict)]
     wanted, evidence = row.claim.get("passage_id"), str(row.claim.get("evidence", ""))
     for rank, hit in enumerate(hits, start=1):
@@ -151,14 +171,26 @@ def evidence_html(row: Row) -> str:
             return _hit_html(hit, rank, evidence, title)
     if evidence:
         lead = '<div class="gt-eyebrow">Evidence in the documents</div>'
-        missed = '<p class="gt-missed"><b aria-hidden="true">∅</b>Not retrieved: the answer was written without it.</p>'
+        missed = _missed(span, "the answer was written without it")
         return lead + missed + passage_html(evidence, (0, len(evidence))) + _gold_source(row)
     if hits:
-        return _hit_html(hits[0], 1, "", "Nothing carries it; the nearest passage")
-    return (
-        '<div class="gt-eyebrow">Evidence</div><p class="gt-missed"><b aria-hidden="true">∅</b>Not retrieved: this arm '
-        "answered from memory, or nothing was found.</p>" + _gold_quote(row)
-    )
+        known = _missed(span, "") + _span_passage(span) if span and span.get("rank") else ""
+        return known + _hit_html(hits[0], 1, "", "Nothing carries it; the nearest passage")
+    missed = _missed(span, "this arm answered from memory, or nothing was found")
+    return f'<div class="gt-eyebrow">Evidence</div>{missed}{_gold_quote(row)}'
+
+
+def _missed(span: Mapping[str, Any] | None, why: str) -> str:
+    rank = (span or {}).get("rank")
+    said = f"Not retrieved, but in the corpus at rank {rank}" if rank else "Not retrieved"
+    return f'<p class="gt-missed"><b aria-hidden="true">∅</b>{said}{f": {why}" if why else ""}.</p>'
+
+
+def _span_passage(span: Mapping[str, Any] | None) -> str:
+    passage = (span or {}).get("passage")
+    if not isinstance(passage, dict):
+        return ""
+    return place(passage) + passage_html(str(passage.get("text", "")), None)
 
 
 def _hit_html(hit: Mapping[str, Any], rank: int, evidence: str, title: str) -> str:
@@ -194,13 +226,16 @@ def _gold_quote(row: Row) -> str:
 
 
 def progress_html(done: int, total: int, found: Agreement) -> str:
-    """ "12 of 80 judged" as a bar, and the detector's agreement with people so far."""
+    """ "12 of 80 judged" as a bar, the detector's agreement with people so far, a warning while it rests on few."""
     share = done / total if total else 0.0
     kappa = "κ undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
     trust_note = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {found.n} verdicts"
+    few = (
+        f'<span class="gt-few">△ fewer than {MIN_VERDICTS}: too few to trust κ</span>' if found.n < MIN_VERDICTS else ""
+    )
     return (
         f'<div class="gt-progress" role="progressbar" aria-valuenow="{done}" aria-valuemax="{total}">'
         f'<div class="gt-progress-bar"><i style="width:{100 * share:.1f}%"></i></div>'
-        f"<div><strong>{done} of {total} judged</strong><span>{percent(share)}</span>"
+        f"<div><strong>{done} of {total} judged</strong><span>{percent(share)}</span>{few}"
         f"<span>{trust_note}</span></div></div>"
     )

@@ -1,4 +1,4 @@
-"""The bar on top of every page: project, candidate run, evaluation, the gate's badge; bound to the page's address."""
+"""The bar on top of every page: project, candidate run, baseline run, evaluation set, gate; bound to the address."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import cache, look, runs, views
 from dashboard.config import project_folder
 
+NO_BASELINE = "none"
 NO_EVALUATION = runs.Problem(
     "There is no finished evaluation yet",
     "An evaluation asks the base and the tuned model the same questions, with and without the documents. "
@@ -22,10 +23,11 @@ NO_EVALUATION = runs.Problem(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The project, and the evaluation that the reader looks at; None where there is none."""
+    """The project, the evaluation that the reader looks at and the one it is held against; None where there is none."""
 
     root: Path
     run: runs.Evaluation | None
+    baseline: runs.Evaluation | None = None
 
 
 def draw(headline: look.Headline, *, needs_evaluation: bool = True) -> Choice:
@@ -42,7 +44,7 @@ def draw(headline: look.Headline, *, needs_evaluation: bool = True) -> Choice:
         look.problem(problem)
         st.stop()
     found = cache.evaluations(root)
-    run = _bar(root, found)
+    run, baseline = _bar(root, found)
     look.heading(headline)
     if run is None and needs_evaluation:
         look.problem(NO_EVALUATION)
@@ -50,7 +52,7 @@ def draw(headline: look.Headline, *, needs_evaluation: bool = True) -> Choice:
         _problems(found.problems, expanded=needs_evaluation)
     if run is None and needs_evaluation:
         st.stop()
-    return Choice(root, run)
+    return Choice(root, run, baseline)
 
 
 def problems(root: Path) -> None:
@@ -58,26 +60,32 @@ def problems(root: Path) -> None:
     _problems(cache.evaluations(root).problems, expanded=False)
 
 
-def _bar(root: Path, found: runs.Evaluations | None) -> runs.Evaluation | None:
+def _bar(root: Path, found: runs.Evaluations | None) -> tuple[runs.Evaluation | None, runs.Evaluation | None]:
     with st.container(key="gt-runbar"):
-        name, candidate_at, evaluation_at, badge = st.columns([1.1, 1.3, 1.9, 0.8], vertical_alignment="center")
+        widths = [0.9, 1.25, 1.25, 1.25, 0.85]
+        name, candidate_at, baseline_at, evaluation_at, badge = st.columns(widths, vertical_alignment="center")
         name.html(
             f'<div class="gt-project"><span>Project</span><strong title="{escape(str(root))}">'
             f"{escape(root.name)}</strong></div>"
         )
         if found is None or not found.runs:
-            return None
+            return None, None
         candidate = candidate_at.selectbox(
             "Candidate run", found.candidates(), key="candidate", bind="query-params", persist_state="session"
         )
         by_id = {run.id: run for run in found.of(candidate)}
         evaluation = evaluation_at.selectbox(
-            "Evaluation", list(by_id), key="evaluation", bind="query-params", persist_state="session"
+            "Evaluation set", list(by_id), key="evaluation", bind="query-params", persist_state="session"
         )
+        others = {run.candidate: run for run in reversed(found.runs) if run.candidate != candidate}
+        baseline = baseline_at.selectbox(
+            "Baseline run", [NO_BASELINE, *reversed(others)], index=min(1, len(others)), key="baseline",
+            bind="query-params", persist_state="session",
+        )  # fmt: skip
         run = by_id[evaluation]
         model = f'<span class="gt-model">{escape(str(run.summary.get("model") or ""))}</span>'
         badge.html(f'<div class="gt-gate">{views.badge_html(views.gate_verdict(run.summary))}{model}</div>')
-    return run
+    return run, others.get(baseline)
 
 
 def _problems(found: tuple[runs.Problem, ...], *, expanded: bool) -> None:

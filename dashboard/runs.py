@@ -165,6 +165,30 @@ def read_record(line: str) -> Mapping[str, Any] | None:
     return row if whole and "item_id" in row else None
 
 
+def read_object(path: Path) -> Mapping[str, Any] | None:
+    """A file's JSON object; None where it is missing, cut off or no object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; lines that are cut off are left out."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # the last line of a run that still writes
+            continue
+    return items(found)
+
+
 def estimate(value: Any) -> Estimate | None:
     """An `Estimate` from its JSON form; None where there is none or it holds no figure."""
     if not isinstance(value, dict):

@@ -5,12 +5,15 @@ Nothing is averaged here: figures come as the evaluation wrote them, with their 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from dashboard.claims import Claims, Flip
 from dashboard.measures import Metric, arm_name, change_word, interval, percent, points
+from dashboard.review import MIN_VERDICTS
 from dashboard.runs import Problem, estimate, items, number
 from groundtone.feedback import Agreement
 from groundtone.types import Estimate
@@ -29,7 +32,6 @@ CHECK_ICON = {"pass": "✓", "fail": "✕", "cannot tell": "?"}
 TILES = ("hallucination", "correct", "refused_right", "tone")
 GRID = (("closed-book", "closed"), ("with documents", "rag"))
 _CODE = re.compile(r"`([^`]+)`")
-MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
 
 
 def gate_verdict(summary: Summary) -> str:
@@ -122,14 +124,33 @@ def difference(summary: Summary, name: str, metric: str) -> Estimate | None:
     return None
 
 
-def tile_html(summary: Summary, metric: Metric) -> str:
-    """One of the four figures of the tuned arm with documents, and its paired change against base."""
+def tile_html(summary: Summary, metric: Metric, *, baseline: Summary | None = None) -> str:
+    """One of the four figures of the tuned arm with documents, its paired change against base, and against another run.
+
+    Of another run only the summary is at hand: that change is taken as one of independent samples (`unpaired`).
+    """
     value = cell_estimate(summary, "tuned/rag", metric.key)
     change = difference(summary, "tuning given RAG", metric.key)
     if value is None:
         return _tile(metric.label, "–", "not measured for the tuned model", meaning=metric.meaning)
     note = f"{interval(value)} · n {value.n}"
-    return _tile(metric.label, percent(value.mean), note, more=_change_html(metric, change), meaning=metric.meaning)
+    more = _change_html(metric, change, "base")
+    if baseline is not None:
+        more += _change_html(metric, unpaired(value, cell_estimate(baseline, "tuned/rag", metric.key)), "baseline run")
+    return _tile(metric.label, percent(value.mean), note, more=more, meaning=metric.meaning)
+
+
+def unpaired(new: Estimate | None, old: Estimate | None) -> Estimate | None:
+    """New minus old with an interval from both intervals, as of independent samples: too wide where items are shared.
+
+    The square-and-add interval (Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
+    """
+    ends = [v for e in (new, old) if e is not None for v in (e.mean, e.low, e.high)]
+    if new is None or old is None or None in ends:
+        return None
+    (m, low, high), (m0, low0, high0) = [[float(v or 0) for v in ends[at : at + 3]] for at in (0, 3)]
+    down, up = math.hypot(m - low, high0 - m0), math.hypot(high - m, m0 - low0)
+    return Estimate(m - m0, m - m0 - down, m - m0 + up, min(new.n, old.n))
 
 
 def _tile(label: str, value: str, note: str, *, more: str = "", meaning: str = "", quiet: bool = False) -> str:
@@ -140,15 +161,15 @@ def _tile(label: str, value: str, note: str, *, more: str = "", meaning: str = "
     )
 
 
-def _change_html(metric: Metric, change: Estimate | None) -> str:
+def _change_html(metric: Metric, change: Estimate | None, against: str) -> str:
     if change is None or change.mean is None:
-        return '<div class="gt-change gt-unchecked">no comparison with base</div>'
+        return f'<div class="gt-change gt-unchecked">no comparison with {against}</div>'
     word = change_word(metric, change)
     css = {"better": "supported", "worse": "contradicted"}.get(word, "unchecked")
     arrow = {"better": "✓", "worse": "✕"}.get(word, "≈")
     return (
         f'<div class="gt-change gt-{css}"><b aria-hidden="true">{arrow}</b>'
-        f"{points(change.mean)} points vs base<span>{word}</span></div>"
+        f"{points(change.mean)} points vs {against}<span>{word}{_range(change)}, n {change.n}</span></div>"
     )
 
 
@@ -186,22 +207,54 @@ def agreement_html(found: Agreement) -> str:
     return _tile(label, kappa, " ".join(notes), quiet=found.kappa is None)
 
 
-def changed_items(summary: Summary, records: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
-    """Fixed and broken items with the question and both answers (tuned and base, with documents)."""
-    answers = {(str(r["item_id"]), r["arm"]): r for r in records}
-    changed = summary.get("changed")
-    found: dict[str, list[dict[str, str]]] = {}
-    for kind in ("fixed", "broken"):
-        ids = changed.get(kind) if isinstance(changed, dict) else None
-        found[kind] = [
+def _range(value: Estimate) -> str:
+    return "" if value.low is None or value.high is None else f" [{points(value.low)}, {points(value.high)}]"
+
+
+NO_CARD = (
+    '<p class="gt-note">No detector card: the evaluation found too few verdicts. Judge claims, then evaluate again to '
+    "have precision, recall and a corrected rate.</p>"
+)
+CARD = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("auroc", "AUROC"), ("ece", "Calibration error"))
+
+
+def card_html(card: Mapping[str, Any]) -> str:
+    """The detector card's figures, each with its interval and n; one that could not be measured says so."""
+    cells = []
+    for name, label in CARD:
+        value = estimate(card.get(name))
+        figure = f"{value.mean:.2f}" if value and value.mean is not None else "–"
+        note = "not measured" if value is None else f"{interval(value)} · n {value.n}"
+        cells.append(f"<div><span>{label}</span>{figure}<span>{note}</span></div>")
+    note = escape(str(card.get("note", "")))
+    return f'<div class="gt-facts gt-card">{"".join(cells)}</div><p class="gt-note">{note}</p>'
+
+
+def pair_rows(flips: Sequence[Flip], before: Claims, after: Claims) -> list[dict[str, str]]:
+    """Both answers of items that changed; a record that is gone meanwhile shows as no answer."""
+    rows = []
+    for flip in flips:
+        old, new = before.record(flip.before), after.record(flip.after)
+        question = ((new or old) or {}).get("question") or {}
+        rows.append(
             {
-                "id": str(item),
-                "question": str((answers.get((str(item), "tuned/rag")) or {}).get("question", {}).get("text", "")),
-                "base": _answer_text(answers.get((str(item), "base/rag"))),
-                "tuned": _answer_text(answers.get((str(item), "tuned/rag"))),
+                "id": flip.item,
+                "question": str(question.get("text", "")),
+                "before": _answer_text(old),
+                "after": _answer_text(new),
             }
-            for item in (ids if isinstance(ids, list) else [])
-        ]
+        )
+    return rows
+
+
+def flips(before: Claims, arm_before: str, after: Claims, arm_after: str) -> dict[str, list[Flip]]:
+    """Items that were answered wrongly and are now right (fixed), and the other way round (broken)."""
+    old, new = before.correct(arm_before), after.correct(arm_after)
+    found: dict[str, list[Flip]] = {"broken": [], "fixed": []}
+    for item in sorted(old.keys() & new.keys()):
+        (was, line), (now, later) = old[item], new[item]
+        if was != now:
+            found["fixed" if now > was else "broken"].append(Flip(item, line, later))
     return found
 
 
@@ -210,11 +263,30 @@ def _answer_text(record: Mapping[str, Any] | None) -> str:
     return str(answer.get("text", "")) if isinstance(answer, dict) else ""
 
 
-def changed_html(rows: Sequence[Mapping[str, str]]) -> str:
-    """Items that changed, base above tuned."""
+def causes(blame: Mapping[str, Any], arm: str = "all") -> list[tuple[str, Estimate]]:
+    """The causes of doubted claims, largest share first; none where blame found nothing to blame."""
+    arms = blame.get("arms")
+    own = arms.get(arm) if isinstance(arms, dict) else None
+    shares = own.get("causes") if isinstance(own, dict) else None
+    found = [(str(name), estimate(value)) for name, value in (shares or {}).items()]
+    return sorted(((n, e) for n, e in found if e is not None), key=lambda row: -(row[1].mean or 0))
+
+
+def causes_html(found: Sequence[tuple[str, Estimate]]) -> str:
+    """One bar per cause with its share, interval and n."""
+    return "".join(
+        f'<div class="gt-bar"><span>{escape(name)}</span><div>'
+        f'<i style="width:{100 * (value.mean or 0):.1f}%"></i></div>'
+        f"<b>{percent(value.mean)}</b><small>{interval(value)} · n {value.n}</small></div>"
+        for name, value in found
+    )
+
+
+def changed_html(rows: Sequence[Mapping[str, str]], names: tuple[str, str] = ("Base", "Tuned")) -> str:
+    """Items that changed, the older answer above the newer."""
     return "".join(
         f'<div class="gt-pair"><div class="gt-pair-question" dir="auto">{escape(row["question"] or row["id"])}</div>'
-        f"{_reply('Base', row['base'])}{_reply('Tuned', row['tuned'])}</div>"
+        f"{_reply(names[0], row['before'])}{_reply(names[1], row['after'])}</div>"
         for row in rows
     )
 

@@ -23,6 +23,7 @@ from groundtone.types import Claim, EvalRecord
 
 __all__ = ["Candidate", "How", "candidates", "select_next"]
 
+_NOT_REVIEWED = ("general", "leak", "robust")  # kinds of questions
 How = Literal["active", "random"]
 FLOOR = 0.05  # of uncertainty: a detector that is sure may be wrong, and nothing else would find it out
 AGREED, LONE, ODDS = 0.25, 0.5, 1.0  # two people with the detector; one or nobody; somebody at odds
@@ -45,7 +46,8 @@ class Candidate:
 def candidates(records: Sequence[EvalRecord], judged: Sequence[JudgedClaim], *, person: str = "") -> list[Candidate]:
     """Every claim that the detector checked, once, without those that `person` judged already; in order of their keys.
 
-    General tasks and the leak test are left out: they say nothing about the documents.
+    General tasks, the leak test and the probes of robustness are left out: they say nothing about answers as they are
+    given.
     """
     said: dict[str, dict[str, bool]] = {}
     mine = {one.verdict.claim_key for one in judged if one.verdict.person == person}
@@ -54,7 +56,7 @@ def candidates(records: Sequence[EvalRecord], judged: Sequence[JudgedClaim], *, 
             said.setdefault(one.verdict.claim_key, {})[one.verdict.person] = one.verdict.value == "supported"
     found: dict[str, Candidate] = {}
     for record in records:
-        if record.answer is None or record.question.kind in ("general", "leak"):
+        if record.answer is None or record.question.kind.partition("/")[0] in _NOT_REVIEWED:
             continue
         sources = {hit.passage.id: hit.passage.source for hit in record.answer.hits}
         for claim in record.answer.claims:

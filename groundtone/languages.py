@@ -13,7 +13,7 @@ _COMMON = {
     "English": "the and of to is in you that it for are with this your not be on we can have what how when where who "
     "why does do much many",
     "German": "der die und das ist nicht ein eine zu den mit sie für auf wir es ich sind werden kann was wie wann wo "
-    "wer warum welche kostet mein euch",
+    "wer warum welche kostet mein euch lange dauert viel gibt",
     "French": "le la les et est une des vous pour que dans nous pas sur avec du ce votre sont il quel quelle combien "
     "quand comment pourquoi qui où",
     "Spanish": "el la los y es una de que para en por con no su se las del como más usted qué cuál cuánto cuánta "

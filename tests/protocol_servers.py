@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _anthropic(self, body: dict[str, Any]) -> None:
         system = body.get("system")
         told = [("system", _text(system))] if system else []
-        key = self.headers.get("x-api-key", "")
+        key = self.headers.get("x-api-key") or self.headers.get("Authorization", "")  # versions differ
         text = self._reply(told + _plain(body["messages"]), body["max_tokens"], key)
         if text is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,14 @@ from dashboard import cache, charts, look, review, runbar, views
 from dashboard.measures import METRICS, Metric, arm_name
 from dashboard.runs import Evaluation, Problem
 
+from groundtone.project import Project
+
 if TYPE_CHECKING:
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
+
+ICONS = {"broken": ":material/heart_broken:", "fixed": ":material/build_circle:"}
+SHOWN = 20  # pairs of answers in a list
 
 HEADLINE = look.Headline(
     "Decide", "Can I ship this?", "The tuned model with its documents, against its base, on the same questions."
@@ -22,20 +29,28 @@ HEADLINE = look.Headline(
 def main() -> None:
     """Lay the page out."""
     choice = runbar.draw(HEADLINE)
-    run = choice.run
+    run, baseline = choice.run, choice.baseline
     assert run is not None
     st.html(views.banner_html(run.summary))
     for line in views.failures(run.summary):
         look.problem(Problem("Some questions failed and are missing from the figures", line, "groundtone eval"))
     all_checks = views.checks(run.summary)
+    more, report = st.columns([3.4, 1], vertical_alignment="top")
+    release_report(report, choice.root, run)
     if all_checks:
-        with st.expander(f"All {len(all_checks)} checks of the gate"):
+        with more.expander(f"All {len(all_checks)} checks of the gate"):
             st.html(f'<ul class="gt-checks">{"".join(views.check_html(check) for check in all_checks)}</ul>')
     for column, key in zip(st.columns(4), views.TILES, strict=True):
-        column.html(views.tile_html(run.summary, METRICS[key]))
+        column.html(views.tile_html(run.summary, METRICS[key], baseline=baseline.summary if baseline else None))
+    if baseline:
+        st.html(
+            '<p class="gt-note">Changes against base are paired. Against the baseline run the intervals are those of '
+            "independent samples: cautious where both answered the same questions.</p>"
+        )
     comparison(run)
-    forgetting(run)
+    causes(run)
     people(choice.root, run)
+    changes(run, baseline)
     runbar.problems(choice.root)
 
 
@@ -87,44 +102,70 @@ def cell(run: Evaluation, arm: str, metric: Metric, *, wide: bool = False) -> No
             )  # fmt: skip
 
 
-def forgetting(run: Evaluation) -> None:
-    """What the tuning cost, suite by suite."""
-    look.section(
-        "What tuning forgot", "Tuned minus base on general skills; the grey tick is the loss allowed beforehand."
-    )
-    table = charts.forgetting_table(run.summary)
-    if table.empty:
-        look.problem(Problem("Not measured", "This evaluation holds no general suites.", "groundtone eval"))
-        return
-    chart, listing = st.columns([1, 1.35], gap="large")
-    with chart:
-        _forest(table, "percentage points   (better →)", margin=True)
-    listing.html(views.forgetting_html(table))
+def release_report(column: DeltaGenerator, root: Path, run: Evaluation) -> None:
+    """The passport as one file; made when somebody asks for it."""
+    from eval.passport import to_html
+    from groundtone.joins.passport import release_passport
+
+    def made() -> str:
+        return to_html(release_passport(Project(root), run.id))
+
+    column.download_button(
+        "Release report", made, file_name=f"{run.id}.html", mime="text/html", icon=":material/description:",
+        width="stretch", on_click="ignore", help="One HTML page that needs nothing from outside",
+    )  # fmt: skip
+
+
+def causes(run: Evaluation) -> None:
+    """Why the documents do not carry what was said."""
+    look.section("Why it says what the documents do not carry", "Share of doubted claims by cause, of all arms.")
+    blame = cache.blame(run)
+    found = views.causes(blame) if blame else []
+    if not blame:
+        why = "Blame names the passage, the training rows or the base behind each doubted claim."
+        look.problem(Problem("Causes were not looked for", why, f"groundtone blame {run.id}"))
+    elif not found:
+        st.html('<p class="gt-note">No claim was unsupported or contradicted: there is nothing to blame.</p>')
+    else:
+        st.html(views.causes_html(found))
 
 
 def people(root: Path, run: Evaluation) -> None:
-    """What people say of the detector, and what changed for single questions."""
-    look.section("What people say, and what changed")
-    left, right = st.columns([1, 1.35], gap="large")
-    rows, feedback = cache.queue(run), cache.feedback(root)
+    """What people say of the detector."""
+    look.section("Can the detector be trusted?", "Every hallucination rate above is the detector's.")
+    left, right = st.columns([1, 1.35], gap="large", vertical_alignment="center")
+    found = review.trust(cache.claims(run), cache.feedback(root).judged())
     with left:
-        st.html(views.agreement_html(review.trust(rows, feedback.judged())))
-        st.page_link("screens/hallucinations.py", label="Judge the riskiest claims", icon=":material/fact_check:")
-    changed = views.changed_items(run.summary, cache.records(run).rows)
+        st.html(views.agreement_html(found))
     with right:
-        for kind, icon in (("broken", ":material/heart_broken:"), ("fixed", ":material/build_circle:")):
-            found = changed[kind]
-            label = f"{len(found)} answer{'s' if len(found) != 1 else ''} {kind} by the tuning"
-            with st.expander(label, icon=icon):
-                if found:
-                    st.html(views.changed_html(found))
-                else:
-                    st.html(f'<p class="gt-note">No answer was {kind}.</p>')
+        card = run.summary.get("detector_card")
+        st.html(views.card_html(card) if isinstance(card, dict) else views.NO_CARD)
+        st.page_link("screens/hallucinations.py", label="Judge the riskiest claims", icon=":material/fact_check:")
 
 
-def _forest(table: pd.DataFrame, title: str, *, margin: bool = False) -> None:
+def changes(run: Evaluation, baseline: Evaluation | None) -> None:
+    """Single questions that are right now and were not, and the other way round: against base, against another run."""
+    look.section("What changed", "Questions whose answer became right or wrong, with both answers.")
+    new = cache.claims(run)
+    pairs = [("the base", new, "base/rag", ("Base", "Tuned"))]
+    if baseline:
+        pairs.append((baseline.candidate, cache.claims(baseline), "tuned/rag", ("Baseline", "Candidate")))
+    for column, (against, old, arm, names) in zip(st.columns(2, gap="large"), pairs, strict=False):
+        with column:
+            st.html(f'<div class="gt-subtitle">Against {escape(against)}</div>')
+            for kind, found in views.flips(old, arm, new, "tuned/rag").items():
+                label = f"{len(found)} answer{'s' if len(found) != 1 else ''} {kind}"
+                with st.expander(label, icon=ICONS[kind]):
+                    if not found:
+                        st.html(f'<p class="gt-note">No answer was {kind}.</p>')
+                    st.html(views.changed_html(views.pair_rows(found[:SHOWN], old, new), names))
+                    if len(found) > SHOWN:
+                        st.html(f'<p class="gt-note">The first {SHOWN} of {len(found)} are shown.</p>')
+
+
+def _forest(table: pd.DataFrame, title: str) -> None:
     colours = look.chart_colours()
-    chart = charts.forest_chart(table, title=title, accent=colours.accent, surface=colours.surface, margin=margin)
+    chart = charts.forest_chart(table, title=title, accent=colours.accent, surface=colours.surface)
     st.altair_chart(chart, width="stretch")
     st.html('<p class="gt-note gt-legend">● interval leaves zero out &nbsp; ○ may be zero</p>')
 

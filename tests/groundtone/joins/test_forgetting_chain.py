@@ -1,4 +1,4 @@
-"""Forgetting over real adapters on a tiny model: a no-op is exactly nothing, a damaged one is flagged, two make a chain."""
+"""Forgetting over real adapters on a tiny model: a no-op is nothing, a damaged one is flagged, two make a chain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("chain")
     save_tiny("llama", root / "model", context=256)
     config = {
-        "model": {"id": "model", "device": "cpu"},
+        "model": {"id": str(root / "model"), "device": "cpu"},
         "tuning": {"data": "voice.jsonl"},
         "eval": {
             "general": "general.jsonl", "prose": "prose.jsonl", "max_new_tokens": 4, "resamples": 200, "kl_items": 4,
