@@ -74,7 +74,7 @@ def _interval_table(rows: Sequence[tuple[str, str, Estimate]]) -> pd.DataFrame:
 def forest_chart(table: pd.DataFrame, *, title: str, accent: str, surface: str, margin: bool = False) -> alt.LayerChart:
     """A forest plot: one row per name, point and 95 % interval, a line at zero; filled points leave zero out.
 
-    With `margin` the column Margin is drawn as the loss that was allowed beforehand; else each row carries its figures.
+    With `margin` the column Margin is drawn as a band: the loss that was allowed beforehand; else each row carries its figures.
     """
     import altair as alt
 
@@ -94,8 +94,10 @@ def forest_chart(table: pd.DataFrame, *, title: str, accent: str, surface: str, 
         stroke=alt.value(accent),
         tooltip=[alt.Tooltip(column) for column in ("Name", "Detail", "Label", "n")],
     )
-    if margin:
-        extra = base.mark_tick(color=GREY, thickness=2, height=18).encode(x="Margin:Q", y=rows)
+    if margin:  # the band from the loss allowed up to no loss
+        extra = base.mark_bar(color=GREY, opacity=0.28, height=22).encode(
+            x="Margin:Q", x2=alt.datum(0), y=rows, tooltip=[alt.Tooltip("Margin:Q", title="loss allowed, points")]
+        )
     else:
         extra = base.mark_text(dy=-15, fontSize=11, color=GREY).encode(x="Points:Q", y=rows, text="Label:N")
     height = max(140, (52 if margin else 62) * len(table) + 46)

@@ -1,4 +1,4 @@
-"""What tuning cost, as tables and charts: groups of suites, retention against tone, checkpoints, a chain. No Streamlit."""
+"""What tuning cost, as tables and charts: suites, retention against tone, checkpoints, a chain. No Streamlit."""
 
 from __future__ import annotations
 
@@ -66,15 +66,16 @@ def broken_in(row: Mapping[str, Any]) -> int:
 
 
 def retention_table(curve: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per strength of strength.json: tone and retention in per cent with intervals and n."""
+    """One row per strength of strength.json: tone in per cent; all suites against the base in points, with interval."""
     import pandas as pd
 
     rows = []
     for point in items(curve.get("points")):
-        figures = point.get("figures")
-        if not isinstance(figures, dict):
+        figures, evidence = point.get("figures"), point.get("evidence")
+        if not isinstance(figures, dict) or not isinstance(evidence, dict):
             continue
-        tone, kept = estimate(figures.get("tone")), estimate(figures.get("retention") or figures.get(ALL_SUITES))
+        suites = {row.get("suite"): row for row in items(evidence.get("forgetting"))}
+        tone, kept = estimate(figures.get("tone")), estimate((suites.get(ALL_SUITES) or {}).get("difference"))
         if tone is None or kept is None:
             continue
         rows.append(
@@ -129,7 +130,7 @@ def looks_table(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def looks_chart(table: pd.DataFrame, *, accent: str) -> alt.LayerChart:
-    """The guard's looks during training, a small chart per suite would hide the common trend: lines with bands."""
+    """The guard's looks during training: a line per suite, told apart by its dashes and marks, with its interval."""
     import altair as alt
 
     base = alt.Chart(table).encode(x=alt.X("Step:Q", title="training step"))
@@ -164,7 +165,9 @@ def chain_html(report: Mapping[str, Any]) -> str:
     if bwt is not None and bwt.mean is not None:
         ends = "" if bwt.low is None or bwt.high is None else f" [{points(bwt.low)}, {points(bwt.high)}]"
         said = f"Backward transfer {points(bwt.mean)} points{ends}, n {bwt.n}."
-    table = f'<table class="gt-table gt-chain"><thead><tr><th>Stage</th>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+    table = (
+        f'<table class="gt-table gt-chain"><thead><tr><th>Stage</th>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+    )
     return f'{table}</table><p class="gt-note">{said}</p>'
 
 

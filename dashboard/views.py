@@ -215,13 +215,19 @@ NO_CARD = (
     '<p class="gt-note">No detector card: the evaluation found too few verdicts. Judge claims, then evaluate again to '
     "have precision, recall and a corrected rate.</p>"
 )
-CARD = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("auroc", "AUROC"), ("ece", "Calibration error"))
+CARD = (
+    ("precision", "Precision"),
+    ("recall", "Recall"),
+    ("f1", "F1"),
+    ("auroc", "AUROC"),
+    ("ece", "Calibration error"),
+)
 
 
 def card_html(card: Mapping[str, Any]) -> str:
     """The detector card's figures, each with its interval and n; one that could not be measured says so."""
     cells = []
-    for name, label in CARD:
+    for name, label in CARD.items():
         value = estimate(card.get(name))
         figure = f"{value.mean:.2f}" if value and value.mean is not None else "–"
         note = "not measured" if value is None else f"{interval(value)} · n {value.n}"

@@ -1,4 +1,4 @@
-"""The container files say what the code does: every command parses, every path that is copied is there, nobody is root."""
+"""The container files say what the code does: commands parse, what is copied is there, nothing runs as root."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from groundtone.cli.main import app
@@ -44,14 +44,15 @@ def called(service: dict[str, Any]) -> list[list[str]]:
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """The parameters of the command that these words name. Raises what the command line raises for wrong ones."""
-    context = get_command(app).make_context("groundtone", list(words))
-    while context.protected_args or context.args:
-        rest = [*context.protected_args, *context.args]
-        assert isinstance(context.command, typer.core.TyperGroup), rest
-        name, command, left = context.command.resolve_command(context, rest)
-        assert command is not None
-        context = command.make_context(name, left, parent=context)
-    return context.params
+    command, name, rest, context = get_command(app), "groundtone", list(words), None
+    while isinstance(command, TyperGroup):
+        context = command.make_context(name, rest[:0], parent=context, resilient_parsing=True)
+        if not rest or rest[0].startswith("-"):
+            break  # a group that does something itself, such as serve
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+    return command.make_context(name, rest, parent=context).params
 
 
 COMMANDS = [words for service in OURS.values() for words in called(service)]

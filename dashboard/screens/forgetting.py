@@ -11,7 +11,9 @@ from dashboard.runs import Evaluation, Problem, items, read_lines
 from groundtone.project import Project
 
 HEADLINE = look.Headline(
-    "Understand", "What did tuning cost?", "Tuned minus base on the same items: what it could before, and can no longer."
+    "Understand",
+    "What did tuning cost?",
+    "Tuned minus base on the same items: what it could before, and can no longer.",
 )
 SHOWN = 20  # broken items of a suite in a list
 
@@ -45,7 +47,11 @@ def forest(group: str, part: dict[str, Any]) -> None:
             st.html('<p class="gt-note">No suite of this group has paired answers.</p>')
         else:
             chart = charts.forest_chart(
-                table, title="percentage points   (better →)", accent=colours.accent, surface=colours.surface, margin=True
+                table,
+                title="percentage points   (better →)",
+                accent=colours.accent,
+                surface=colours.surface,
+                margin=True,
             )
             st.altair_chart(chart, width="stretch")
             st.html('<p class="gt-note">● interval leaves zero out &nbsp; ○ may be zero &nbsp; ▒ loss allowed</p>')
@@ -73,7 +79,9 @@ def broken(run: Evaluation, suites: list[dict[str, Any]]) -> None:
 
 def trade(project: Project, run: Evaluation) -> None:
     """What the voice costs: a point per strength, and the guard's looks at checkpoints during training."""
-    look.section("Retention against tone", "One point per strength of the adapter; below it the checkpoints of training.")
+    look.section(
+        "Retention against tone", "One point per strength of the adapter; beneath, the checkpoints of training."
+    )
     folder, accent = project.runs_folder / run.candidate, look.chart_colours().accent
     curve = cache.document(folder / "strength.json")
     table = costs.retention_table(curve) if curve else None
@@ -85,7 +93,9 @@ def trade(project: Project, run: Evaluation) -> None:
     looks = costs.looks_table(read_lines(folder / "guard.jsonl"))
     if looks.empty:
         why = "With the guard on, training looks at the suites while it runs and stops before the loss allowed."
-        look.problem(Problem("No checkpoint was watched", why, "groundtone tune --set tuning.guard.enabled=true"))
+        look.problem(
+            Problem("No checkpoint was watched", why, "groundtone tune --set tuning.guard.every='0.25 epochs'")
+        )
     else:
         st.altair_chart(costs.looks_chart(looks, accent=accent), width="stretch")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from dashboard import cache, look, marks, review, runbar
+from dashboard.claims import RISK, Claims, Entry
 from dashboard.measures import arm_name
-from dashboard.runs import Evaluation, Problem
+from dashboard.runs import Evaluation, Problem, items
+from dashboard.trusting import Pair, confusion_html, pairs, reliability_chart, reliability_table, why_html
 from groundtone.feedback import Feedback
 from groundtone.types import HumanVerdict, Verdict
 
@@ -20,6 +23,7 @@ BUTTONS: tuple[tuple[HumanVerdict, str, str], ...] = (
     ("unsure", "5", ":material/airwave:"),
 )
 ALL = "all"
+WINDOW = 300  # claims that the queue lists at once: a browser shows no more at once, and a rerun sends them again
 
 HEADLINE = look.Headline(
     "Review", "Is this claim true to our documents?", "The riskiest claims first. Your verdicts calibrate the detector."
@@ -27,76 +31,149 @@ HEADLINE = look.Headline(
 
 
 def main() -> None:
-    """Lay the page out: queue, answer, evidence."""
+    """Lay the page out: queue, answer, evidence, and beneath how far the detector can be trusted."""
     choice = runbar.draw(HEADLINE)
     run = choice.run
     assert run is not None
-    feedback = cache.feedback(choice.root)
-    everything = cache.queue(run)
-    skipped = cache.records(run).skipped
-    if skipped:
-        st.warning(f"{skipped} line(s) of records.jsonl could not be read and are left out.", icon=":material/warning:")
-    if not everything:
+    feedback, claims = cache.feedback(choice.root), cache.claims(run)
+    if claims.skipped:
+        said = f"{claims.skipped} line(s) of records.jsonl could not be read and are left out."
+        st.warning(said, icon=":material/warning:")
+    if not claims.count():
         look.problem(Problem("There are no claims to judge", "This evaluation's records hold none.", "groundtone eval"))
         st.stop()
-    rows = filters(everything)
-    person = st.session_state["person"].strip() or "anonymous"
-    said = review.mine(feedback.judged(), person)
-    done = sum(row.key in said for row in rows)
-    st.html(review.progress_html(done, len(rows), review.trust(everything, feedback.judged())))
-    if not rows:
+    reviewing(run, claims, feedback)
+
+
+@st.fragment
+def reviewing(run: Evaluation, claims: Claims, feedback: Feedback) -> None:
+    """Everything that a verdict changes: run again by itself, without the bar above."""
+    judged = feedback.judged()
+    shown = filters(claims)
+    total = claims.count(arm=shown.arm, verdicts=shown.verdicts)
+    said = review.mine(judged, shown.person)
+    mine = claims.among(said)
+    done = sum(shown.arm in ("", e.arm) and (not shown.verdicts or e.verdict in shown.verdicts) for e in mine.values())
+    st.html(review.progress_html(done, total, review.trust(claims, judged)))
+    if not total:
         st.html('<p class="gt-note">No claim of this arm has these verdicts. Widen the filter above.</p>')
-        st.stop()
+        return
+    part = 1
+    if total > WINDOW:
+        parts = -(-total // WINDOW)
+        part = st.number_input(
+            f"Part of the queue (1 to {parts}, {WINDOW} claims each)", 1, parts, key="part", width=260
+        )
+    first = list(claims.among(review.contested(judged)))
+    rows = claims.queue(arm=shown.arm, verdicts=shown.verdicts, first=first, limit=WINDOW, offset=(part - 1) * WINDOW)
     left, middle, right = st.columns([1, 1.6, 1.15], gap="medium")
     with left:
-        index = pick(rows, said)
-    row = rows[index]
+        index = pick(rows, said, blind=shown.blind)
+    row = review.open_row(claims, rows[index])
+    if row is None:
+        look.problem(Problem("This answer is gone", "Its run was removed or written anew: reload the page.", ""))
+        return
     with middle:
-        st.html(review.question_html(row))
-        answer = row.record["answer"]
-        span = (int(row.claim.get("start", 0)), int(row.claim.get("end", 0)))
-        st.html(marks.answer_html(str(answer.get("text", "")), answer.get("claims") or (), selected=span))
-        st.html(review.claim_html(row, said.get(row.key, "")))
-        judge(run, feedback, rows, index, person, said)
+        answer_of(row, said, blind=shown.blind)
+        judge(run, feedback, rows, index, row, person=shown.person, said=said)
     with right:
-        st.html(review.evidence_html(row))
+        evidence(run, row)
+    trust(pairs(claims, judged))
 
 
-def filters(everything: list[review.Row]) -> list[review.Row]:
-    """The arm, the detector's verdicts and the reader's name."""
-    arm_at, verdict_at, person_at = st.columns([1.2, 2.1, 0.9], vertical_alignment="bottom")
-    arms = [*review.arms_of(everything), ALL]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the reader asked for; "" and () mean all."""
+
+    arm: str
+    verdicts: tuple[str, ...]
+    person: str
+    blind: bool
+
+
+def filters(claims: Claims) -> Shown:
+    """The arm, the detector's verdicts, the reader's name, and whether to judge blind."""
+    arm_at, verdict_at, person_at, blind_at = st.columns([1.1, 2.1, 0.8, 0.7], vertical_alignment="bottom")
     arm = arm_at.selectbox(
         "Answers of",
-        arms,
+        [*review.in_order(claims.arms()), ALL],
         format_func=lambda a: "All arms" if a == ALL else arm_name(a),
         key="arm",
         bind="query-params",
     )
     verdicts = verdict_at.segmented_control(
-        "Detector says", list(review.RISK), selection_mode="multi", key="says", bind="query-params",
+        "Detector says", list(RISK), selection_mode="multi", key="says", bind="query-params",
         format_func=lambda v: f"{marks.look(v).icon} {marks.look(v).label}",
     )  # fmt: skip
-    person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
-    return review.select(everything, arm="" if arm == ALL else arm, verdicts=verdicts)
+    name = person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
+    blind = blind_at.toggle(
+        "Blind", key="blind-review", bind="query-params",
+        help="Hide the detector's guess until you have judged: verdicts that measure it must not be led by it.",
+    )  # fmt: skip
+    return Shown("" if arm == ALL else arm, tuple(verdicts or ()), name.strip() or "anonymous", blind)
 
 
-def pick(rows: list[review.Row], said: dict[str, str]) -> int:
+def pick(rows: list[Entry], said: dict[str, str], *, blind: bool) -> int:
     """The queue; returns the index of the claim in hand."""
     event: Any = st.dataframe(
-        review.queue_table(rows, said), key="queue", hide_index=True, height=520, row_height=38, on_select="rerun",
-        selection_mode="single-row-required",
+        review.queue_table(rows, said, blind=blind), key="queue", hide_index=True, height=520, row_height=38,
+        on_select="rerun", selection_mode="single-row-required",
         column_config={"": st.column_config.TextColumn(width=26), "You": st.column_config.TextColumn(width=40)},
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     return min(chosen[0], len(rows) - 1) if chosen else 0
 
 
+def answer_of(row: review.Row, said: dict[str, str], *, blind: bool) -> None:
+    """The question and its answer with the claims marked; all of it is shown, a very long one cut with a word on it."""
+    st.html(review.question_html(row))
+    answer = row.record["answer"]
+    text, hidden = str(answer.get("text", "")), blind and row.key not in said
+    spans = [dict(claim, verdict="unchecked") if hidden else claim for claim in items(answer.get("claims"))]
+    st.html(marks.answer_html(text, spans, selected=(row.entry.start, row.entry.stop)))
+    st.html(review.claim_html(row, said.get(row.key, ""), blind=blind))
+
+
+def evidence(run: Evaluation, row: review.Row) -> None:
+    """The passage beside the claim and, where blame looked, why the claim was made."""
+    blame = cache.blame(run)
+    place = (str(row.record["answer"].get("id")), row.entry.start, row.entry.stop)
+    spans = items(blame.get("spans")) if blame else []
+    span = next((s for s in spans if (s.get("answer_id"), s.get("start"), s.get("end")) == place), None)
+    st.html(review.evidence_html(row, span))
+    with st.expander("Why did it say that?", icon=":material/psychology_alt:"):
+        if span is not None and blame is not None:
+            st.html(why_html(span, str(blame.get("note", ""))))
+        elif blame is not None or row.verdict in ("supported", "unchecked"):
+            st.html('<p class="gt-note">Blame looks only at claims that the documents do not carry.</p>')
+        else:
+            look.problem(Problem("Nobody asked yet", "Blame names the cause of a claim.", f"groundtone blame {run.id}"))
+
+
+def trust(found: list[Pair]) -> None:
+    """Confusion matrix and reliability curve of the detector against people."""
+    with st.expander("Is the detector trustworthy?", icon=":material/balance:", expanded=bool(found)):
+        if not found:
+            st.html('<p class="gt-note">0 human verdicts: unverified. Judge claims above and both appear here.</p>')
+            return
+        left, right = st.columns([1.2, 1], gap="large")
+        left.html(f'<div class="gt-subtitle">Confusion matrix, n {len(found)}</div>{confusion_html(found)}')
+        right.html('<div class="gt-subtitle">Reliability: on the dashed line, risk is a probability</div>')
+        chart = reliability_chart(reliability_table(found), accent=look.chart_colours().accent)
+        right.altair_chart(chart, width="stretch")
+
+
 def judge(
-    run: Evaluation, feedback: Feedback, rows: list[review.Row], index: int, person: str, said: dict[str, str]
+    run: Evaluation,
+    feedback: Feedback,
+    rows: list[Entry],
+    index: int,
+    row: review.Row,
+    *,
+    person: str,
+    said: dict[str, str],
 ) -> None:
     """Verdict buttons, a correction, undo and moving on."""
-    row = rows[index]
     note = f"correction-{row.key}"
 
     def store(value: HumanVerdict) -> None:
@@ -115,7 +192,7 @@ def judge(
                 marks.look(value).label, key=f"say-{value}", shortcut=key, icon=icon, on_click=store, args=(value,)
             )
     st.text_area(
-        "Correction, stored with your verdict (optional)",
+        "Correction: becomes a training row with your verdict (optional)",
         key=note,
         height=68,
         placeholder="What the answer should have said",

@@ -11,7 +11,6 @@ import streamlit as st
 from dashboard import cache, charts, look, review, runbar, views
 from dashboard.measures import METRICS, Metric, arm_name
 from dashboard.runs import Evaluation, Problem
-
 from groundtone.project import Project
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ def loop(
         print(f"{done.decision.verdict}   {done.tuned}, measured by {done.evaluation}\n")
         print_table(["check", "verdict", "why"], [[c.name, c.verdict, c.why] for c in done.decision.checks])
     if passed:
-        next_step(f"groundtone gate --run {done.evaluation} --promote", "serve it; you decide", project=project)
+        next_step(f"groundtone gate {done.evaluation} --promote", "serve it; you decide", project=project)
     else:
         next_step("groundtone dashboard", "see which answers held it back; only a PASS is promoted", project=project)
     raise typer.Exit(0 if passed else NOT_PASSED)

@@ -47,7 +47,7 @@ def note(text: str) -> None:
 def progress_bars() -> Iterator[Progress]:
     """A callback (stage, done, total) that draws one bar per stage; total 0 means "unknown".
 
-    Where stderr is no terminal, each stage is one line when it begins and one when it is complete.
+    Where stderr is no terminal, each stage is a line when it begins, at each tenth, and when it is complete.
     """
     if not sys.stderr.isatty():
         yield _plain_progress()
@@ -76,12 +76,12 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def _plain_progress() -> Progress:
-    seen: set[tuple[str, bool]] = set()
+    seen: set[tuple[str, int]] = set()
 
     def advance(stage: str, done: int, total: int) -> None:
-        complete = 0 < total <= done
-        if (stage, complete) not in seen:
-            seen.add((stage, complete))
+        tenth = 10 * min(done, total) // total if total > 0 else 0
+        if (stage, tenth) not in seen:
+            seen.add((stage, tenth))
             print(f"{stage}: {done}/{total}" if total else f"{stage} ...", file=sys.stderr, flush=True)
 
     return advance

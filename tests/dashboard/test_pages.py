@@ -21,7 +21,7 @@ from groundtone.project import Project, write_atomic
 from tests.dashboard.fixtures import ODD
 from tests.dashboard.test_worker import FAKE
 
-PAGES = ("overview", "hallucinations", "chat")
+PAGES = ("overview", "hallucinations", "forgetting", "chat")
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_overview_shows_the_decision_its_grid_and_its_charts(project: Path, monk
     ):
         assert expected in said
     charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
-    assert len(charts) == 2
+    assert len(charts) == 1
     app.segmented_control(key="metric").set_value("tone").run()
     assert not app.exception
     assert "sounds like the house voice" in text(app)
@@ -166,7 +166,7 @@ def test_broken_runs_are_explained_beside_a_good_one(project: Path, page: str, m
     app = open_page(project, page, monkeypatch)
     assert not app.exception
     assert "HOLD" in text(app)
-    if page != "hallucinations":
+    if page not in ("hallucinations", "forgetting"):
         assert "is still running" in text(app)
         assert "not valid JSON" in text(app)
 

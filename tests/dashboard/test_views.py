@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from dashboard import charts, marks, measures, review, runs, views
+from dashboard import charts, costs, marks, measures, runs, views
 from dashboard.config import DashboardConfig, project_folder
-from groundtone.feedback import Agreement, JudgedClaim
 from groundtone.project import Project, write_atomic
-from groundtone.types import Estimate, Verdict
-from tests.dashboard.fixtures import ARMS, ODD, build_project, est, summary, write_summary
+from groundtone.types import Estimate
+from tests.dashboard.fixtures import ARMS, build_project, est, summary, write_summary
 
 ROOT = Path(__file__).parents[2]
 METRIC = measures.METRICS["hallucination"]
@@ -31,7 +30,7 @@ def text_of(html: str) -> str:
 
 def test_views_do_not_import_streamlit() -> None:
     code = (
-        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.chatting, dashboard.worker,"
+        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.claims, dashboard.costs, dashboard.trusting, dashboard.chatting, dashboard.worker,"
         " dashboard.config; assert not {'streamlit', 'torch', 'pandas', 'altair'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -124,7 +123,8 @@ def test_any_summary_gives_some_page_and_never_an_exception() -> None:
             continue
         views.banner_html(broken)
         views.failures(broken)
-        views.changed_items(broken, [])
+        views.causes(broken)
+        costs.suites_of(broken)
         for metric in measures.METRICS.values():
             views.cell_html(broken, "tuned/rag", metric)
             views.tile_html(broken, metric)
@@ -160,12 +160,6 @@ def test_failed_questions_are_named_with_their_first_error() -> None:
     assert "out of memory" in line
 
 
-def test_general_items_stay_out_of_the_queue(project: Path) -> None:
-    records = runs.read_records(runs.load_evaluations(project).runs[0].path).rows
-    general = [dict(r, arm="base", question=dict(r["question"], kind="general")) for r in records[:3]]
-    assert review.queue([*records, *general]) == review.queue(records)
-
-
 def test_a_cell_shows_value_interval_and_n() -> None:
     said = text_of(views.cell_html(summary("e", "t"), "base/rag", METRIC))
     assert ("24 %" in said, "17 – 31 %" in said, "n 80" in said) == (True, True, True)
@@ -189,46 +183,6 @@ def test_the_forest_holds_each_difference_and_a_line_at_zero() -> None:
     low, high = spec["layer"][-1]["encoding"]["x"]["scale"]["domain"]
     assert low < min(0, *table["Low"])
     assert high > max(0, *table["High"])
-
-
-def test_the_queue_is_sorted_by_risk_and_keyed_like_the_claims(project: Path) -> None:
-    records = runs.read_records(runs.load_evaluations(project).runs[0].path).rows
-    rows = review.queue(records)
-    assert len(rows) == len(records)
-    risks = [review.RISK[row.verdict] for row in rows]
-    assert risks == sorted(risks)
-    assert len({row.key for row in rows}) == len(rows)
-    only = review.select(rows, arm="tuned/rag", verdicts=["contradicted"])
-    assert only
-    assert {(row.arm, row.verdict) for row in only} == {("tuned/rag", "contradicted")}
-
-
-def test_the_next_claim_is_one_that_was_not_judged(project: Path) -> None:
-    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)[:5]
-    judged = {rows[1].key: "supported", rows[2].key: "unsure"}
-    assert review.next_open(rows, judged, 0) == 3
-    assert review.next_open(rows, judged, 4) == 0
-    assert review.next_open(rows, {row.key: "unsure" for row in rows}, 2) == 2
-
-
-def test_evidence_says_when_nothing_was_retrieved_and_marks_the_sentence_when_it_was(project: Path) -> None:
-    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)
-    for row in rows:
-        html = review.evidence_html(row)
-        retrieved = row.arm.endswith("/rag")
-        assert ("Not retrieved" in html) != retrieved
-        assert 'class="gt-sentence"' in html
-        assert "<script" not in html + review.question_html(row) + review.claim_html(row, "unsure")
-    assert any(ODD in text_of(review.question_html(row)) for row in rows)
-
-
-def test_trust_is_unverified_without_verdicts_and_kappa_with_them(project: Path) -> None:
-    rows = review.queue(runs.read_records(runs.load_evaluations(project).runs[0].path).rows)
-    assert "unverified" in views.agreement_html(review.trust(rows, []))
-    said = [JudgedClaim(Verdict(row.key, "Ann", row.verdict)) for row in rows]  # type: ignore[arg-type]
-    assert review.trust(rows, said).kappa == pytest.approx(1)
-    assert "Too few" in views.agreement_html(Agreement(0.5, 3, 4))
-    assert "undefined" in views.agreement_html(Agreement(None, 4, 4))
 
 
 def test_differences_of_two_evaluations_do_not_mix(tmp_path: Path) -> None:
