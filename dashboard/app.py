@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard import login, panel
+
 WORDMARK = (  # one blue that both themes can carry
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32" width="168" height="32" fill="#4583c4">'
     '<rect x="1" y="12" width="4" height="8" rx="2"/><rect x="9" y="4" width="4" height="24" rx="2"/>'
@@ -14,15 +16,24 @@ WORDMARK = (  # one blue that both themes can carry
 
 st.set_page_config(page_title="groundtone", page_icon=":material/graphic_eq:", layout="wide", initial_sidebar_state=232)
 st.logo(WORDMARK, size="large")
-st.navigation(
+login.gate()
+page = st.navigation(
     {
         "Decide": [st.Page("screens/overview.py", title="Overview", icon=":material/verified:", default=True)],
         "Review": [
             st.Page("screens/hallucinations.py", title="Hallucinations", icon=":material/fact_check:"),
-            st.Page("screens/chat.py", title="Chat", icon=":material/forum:"),
+            st.Page("screens/chat.py", title="Chat A/B", icon=":material/forum:"),
         ],
         "Understand": [
             st.Page("screens/forgetting.py", title="Forgetting", icon=":material/psychology_alt:"),
+            st.Page("screens/tone.py", title="Tone & format", icon=":material/record_voice_over:"),
+            st.Page("screens/retrieval.py", title="Retrieval", icon=":material/manage_search:"),
+        ],
+        "Build": [
+            st.Page("screens/training.py", title="Training runs", icon=":material/model_training:"),
+            st.Page("screens/data.py", title="Data quality", icon=":material/rule:"),
         ],
     }
-).run()
+)
+panel.draw()
+page.run()

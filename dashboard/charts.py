@@ -74,7 +74,8 @@ def _interval_table(rows: Sequence[tuple[str, str, Estimate]]) -> pd.DataFrame:
 def forest_chart(table: pd.DataFrame, *, title: str, accent: str, surface: str, margin: bool = False) -> alt.LayerChart:
     """A forest plot: one row per name, point and 95 % interval, a line at zero; filled points leave zero out.
 
-    With `margin` the column Margin is drawn as a band: the loss that was allowed beforehand; else each row carries its figures.
+    With `margin` the column Margin is drawn as a band, the loss that was allowed beforehand; else each row carries its
+    figures.
     """
     import altair as alt
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUPS = {
+    "all": ("All suites with a skill to lose", "pooled, safety apart: the headline of what was lost"),
     "general": ("General skills", "arithmetic, instructions, conversation and whatever else the suites ask"),
     "safety": ("Safety and refusing", "does it still refuse what it should, and only that"),
     "grounded": ("Grounded skills", "uses the context, resists a distractor, admits what is missing, cites"),
@@ -25,7 +26,9 @@ GROUPS = {
 
 
 def group_of(suite: str) -> str:
-    """general, safety or grounded."""
+    """all, general, safety or grounded."""
+    if suite == ALL_SUITES:
+        return "all"
     if suite.startswith("grounded"):
         return "grounded"
     return "safety" if suite in SAFETY or suite.startswith(("safety", "refus", "harm")) else "general"

@@ -8,7 +8,9 @@ from typing import Any
 from eval.estimates import from_json, in_words
 from eval.report_parts import table
 
-__all__ = ["drift_section", "safety_section", "suite_rows", "to_markdown"]
+__all__ = ["SUITE_HEADER", "drift_section", "harness_section", "safety_section", "suite_rows", "to_markdown"]
+
+SUITE_HEADER = ("suite", "base", "tuned", "difference", "fixed / broken", "p (Holm)", "margin", "verdict")
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
@@ -16,9 +18,12 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     parts = ["# Forgetting", _chain(report["chain"])]
     for adapter in report["adapters"]:
         rows = suite_rows(adapter["suites"])
-        header = ("suite", "base", "tuned", "difference", "fixed / broken", "p (Holm)", "margin", "verdict")
-        parts += [f"## {adapter['run']} against the base", table(header, rows) if rows else "No suite was asked."]
-        parts += [drift_section(adapter["drift"]), safety_section(adapter["safety"]), _harness(adapter["harness"])]
+        parts += [f"## {adapter['run']} against the base", table(SUITE_HEADER, rows) if rows else "No suite was asked."]
+        parts += [
+            drift_section(adapter["drift"]),
+            safety_section(adapter["safety"]),
+            harness_section(adapter["harness"]),
+        ]
         parts.append(_foreign(adapter["foreign"]))
     parts.append(_controls(report.get("controls")))
     parts.append(
@@ -29,7 +34,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def suite_rows(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """One line of cells per suite."""
+    """One line of cells per suite, as `SUITE_HEADER` names them."""
     return [
         [
             row["suite"],
@@ -70,18 +75,19 @@ def safety_section(rows: Sequence[Mapping[str, Any]]) -> str:
     return "### Harmful requests and harmless look-alikes\n\n" + table(header, [_compared("what", row) for row in rows])
 
 
+def harness_section(harness: Mapping[str, Any]) -> str:
+    """Tasks that could not be measured, and warnings; those that were measured are suites like any other."""
+    lines = [f"- {task} could not be measured: {why}" for task, why in sorted(harness["unmeasured"].items())]
+    lines += [f"- **{warning}**" for warning in harness["warnings"]]
+    return "### Harness tasks\n\n" + "\n".join(lines) if lines else ""
+
+
 def _precise(data: Mapping[str, Any]) -> str:
     """Three decimals: drift is small long before it matters."""
     if data["mean"] is None:
         return "could not be measured"
     interval = "" if data["low"] is None else f" [{data['low']:.3f}, {data['high']:.3f}]"
     return f"{data['mean']:.3f}{interval} n={data['n']}"
-
-
-def _harness(harness: Mapping[str, Any]) -> str:
-    lines = [f"- {task} could not be measured: {why}" for task, why in sorted(harness["unmeasured"].items())]
-    lines += [f"- **{warning}**" for warning in harness["warnings"]]
-    return "### Harness tasks\n\n" + "\n".join(lines) if lines else ""
 
 
 def _foreign(rows: Sequence[Mapping[str, Any]]) -> str:

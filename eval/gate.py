@@ -177,11 +177,15 @@ def _difference(summary: Mapping[str, Any], metric: str, arms: Sequence[str]) ->
     return None
 
 
-def _negative(estimate: Estimate) -> Estimate:
+def _gain(estimate: Estimate, *, flip: bool) -> tuple[Estimate, float, float]:
+    """The estimate as what is won, turned round where lower is better, and its interval. It must have one."""
     assert estimate.mean is not None
     assert estimate.low is not None
     assert estimate.high is not None
-    return Estimate(-estimate.mean, -estimate.high, -estimate.low, estimate.n, estimate.missing)
+    if not flip:
+        return estimate, estimate.low, estimate.high
+    low, high = -estimate.high, -estimate.low
+    return Estimate(-estimate.mean, low, high, estimate.n, estimate.missing), low, high
 
 
 def _better(
@@ -192,15 +196,13 @@ def _better(
     if unknown is not None:
         return unknown
     assert estimate is not None
-    gain = _negative(estimate) if flip else estimate
-    assert gain.low is not None
-    assert gain.high is not None
+    _, low, high = _gain(estimate, flip=flip)
     seen = f"{pair} {in_words(estimate, signed=True)}"
     limit, beyond, short_of = (-margin, "below", "above") if flip else (margin, "above", "below")
     limit = limit or 0.0  # no "-0"
-    if gain.low > margin:
+    if low > margin:
         return GateCheck(name, "pass", f"{seen}: the whole interval lies {beyond} {limit:g}", estimate, margin)
-    if gain.high <= margin:
+    if high <= margin:
         return GateCheck(name, "fail", f"{seen}: the whole interval lies at or {short_of} {limit:g}", estimate, margin)
     return GateCheck(name, "cannot tell", f"{seen}: the interval includes {limit:g}", estimate, margin)
 
@@ -213,13 +215,11 @@ def not_worse(
     if unknown is not None:
         return unknown
     assert estimate is not None
-    gain = _negative(estimate) if flip else estimate
-    assert gain.low is not None
-    assert gain.high is not None
+    gain, low, high = _gain(estimate, flip=flip)
     seen = f"{pair} {in_words(estimate, signed=True)}"
-    if gain.low > -margin:
+    if low > -margin:
         return GateCheck(name, "pass", f"{seen}: worse by {margin:g} is ruled out", estimate, margin)
-    if gain.high < 0:
+    if high < 0:
         return GateCheck(name, "fail", f"{seen}: it is worse, and by {margin:g} is not ruled out", estimate, margin)
     needs = items_to_settle(gain, margin)
     return GateCheck(

@@ -9,6 +9,7 @@ from typing import Any
 from eval.answer_judge import judge_section
 from eval.blame_report import in_markdown
 from eval.estimates import from_json, in_words, short
+from eval.forgetting_report import SUITE_HEADER, drift_section, harness_section, safety_section, suite_rows
 from eval.leak import canary_words
 from eval.metrics import LOWER_IS_BETTER, METRICS, RETRIEVAL_METRICS
 from eval.report_parts import LABELS, causes_section, repeats_section, side_by_side_section, table, timing_markdown
@@ -33,6 +34,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         _arms(summary),
         _differences(summary["differences"]),
         _forgetting(summary["forgetting"]),
+        *_beside_the_suites(summary),
         _leak(summary.get("leak")),
         voice_section(summary.get("voice")),
         robustness_section(summary.get("robustness")),
@@ -137,25 +139,19 @@ def _differences(rows: Sequence[Mapping[str, Any]]) -> str:
 def _forgetting(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "## Forgetting\n\nCould not be measured: no general items under both base and tuned."
-    lines = []
-    for row in rows:
-        verdict = row["verdict"] + (f" (needs {row['needs']} more)" if row["needs"] else "")
-        lines.append(
-            [
-                row["suite"],
-                in_words(from_json(row["base"])),
-                in_words(from_json(row["tuned"])),
-                in_words(from_json(row["difference"]), signed=True),
-                f"{row['fixed']} / {row['broken']}",
-                "-" if row["p"] is None else f"{row['p']:.3f}",
-                verdict,
-            ]
-        )
-    header = ["suite", "base", "tuned", "difference", "fixed / broken", "p (Holm)", "verdict"]
-    note = (
-        f"Retained: a loss of {rows[0]['margin']:g} is ruled out. p is McNemar's mid-p, not adjusted in the last row."
-    )
-    return "## Forgetting\n\n" + table(header, lines) + f"\n\n{note}"
+    note = "Retained: a loss of the margin is ruled out. p is McNemar's mid-p, not adjusted in the last row."
+    return "## Forgetting\n\n" + table(SUITE_HEADER, suite_rows(rows)) + f"\n\n{note}"
+
+
+def _beside_the_suites(summary: Mapping[str, Any]) -> list[str]:
+    """Early warnings, safety and what the harness could not measure; nothing in a summary from before they were."""
+    if "drift" not in summary:
+        return []
+    return [
+        drift_section(summary["drift"]),
+        safety_section(summary["safety"]),
+        harness_section(summary["harness"]),
+    ]
 
 
 def _leak(leak: Mapping[str, Any] | None) -> str:

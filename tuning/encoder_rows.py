@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from groundtone.errors import DataError
 from tuning.encoder_rows_spans import LabelledSpan, Marked, from_spans, from_tags
-from tuning.tables import Problem, Record, read_records
+from tuning.tables import Problem, Record, read_records, refuse_rows
 
 __all__ = [
     "DocumentRow",
@@ -28,7 +28,6 @@ __all__ = [
     "read_token_rows",
 ]
 
-_SHOWN = 20  # problems that one error spells out
 _GUESSES: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "sentence1", "premise", "question1", "utterance", "review", "comment", "content"),
     "text_pair": ("text_pair", "sentence2", "hypothesis", "question2"),
@@ -188,9 +187,7 @@ def _read(
             problems.append(f"{record.where}: {made}")
         else:
             rows.append(made)
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
+    refuse_rows(problems)
     return RowSet(tuple(rows), notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tuning.shapes import (
     to_preference,
 )
 from tuning.split import split_by_source
-from tuning.tables import Problem, Record, read_records
+from tuning.tables import Problem, Record, read_records, refuse_rows
 
 __all__ = [
     "Columns",
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _FIELDS = frozenset({"prompt", "reply", "source", "context", "tags", "history"})
-_SHOWN = 20  # problems that one error spells out
 GUESS = Columns()
 
 
@@ -111,8 +110,7 @@ def _planned(source: str | Path, columns: Columns) -> _Rows:
     try:
         how = plan(names, given=columns, where=Path(str(source)).name)
     except DataError:
-        if problems:  # the columns may be in the rows that could not be read
-            _refuse(problems)
+        refuse_rows(problems)  # the columns may be in the rows that could not be read
         raise
     return _Rows(records, how, problems)
 
@@ -127,14 +125,8 @@ def _convert(rows: _Rows, convert: Callable[[Any], Any]) -> tuple[list[Any], tup
             problems += [f"{record.where}: {problem}" for problem in row]
         else:
             found.append(row)
-    if problems:
-        _refuse(problems)
+    refuse_rows(problems)
     return found, tuple(record.where for record in rows.records)
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    raise DataError("; ".join(problems[:_SHOWN]) + more)
 
 
 def _own(row: Any, default_source: str | None) -> VoicePair | list[str]:

@@ -19,7 +19,7 @@ from tuning.pairs import GUESS, read_preferences
 from tuning.recipe import Recipe
 from tuning.rows import Row, fit
 from tuning.shapes import Columns, plan, to_pair
-from tuning.tables import Problem, read_records
+from tuning.tables import Problem, read_records, refuse_rows
 
 __all__ = [
     "ChoiceRow",
@@ -145,7 +145,7 @@ def read_thumbs(source: str | Path, *, columns: Columns = GUESS, label: str | No
     """The rows of a table with a prompt, a reply and a label: true or false, 1 or 0, up or down.
 
     Columns are guessed like those of pairs; a table of preferences gives two thumbs a row. Raises DataError naming the
-    place of every problem (the first ten).
+    place of every problem (the first twenty).
     """
     records = list(read_records(source))
     names = Counter(str(name) for record in records if not isinstance(record, Problem) for name in record.values)
@@ -168,9 +168,7 @@ def read_thumbs(source: str | Path, *, columns: Columns = GUESS, label: str | No
             problems.append(f"{record.where}: {column} is {record.values.get(column)!r}, neither true nor false")
         else:
             thumbs.append(Thumb(pair, good))
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
+    refuse_rows(problems)
     return tuple(thumbs)
 
 

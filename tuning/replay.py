@@ -19,13 +19,12 @@ from groundtone.types import Generator, Turn, VoicePair
 from tuning.fact_rows import to_json_lines
 from tuning.pairs import read_pairs
 from tuning.shapes import history_problem
-from tuning.tables import Problem, read_records
+from tuning.tables import Problem, read_records, refuse_rows
 
 __all__ = ["REPLAYED", "from_base", "mix", "read_prompts", "read_replay", "rows_wanted"]
 
 REPLAYED = "replay.jsonl"  # in a run's folder: what the base said
 _BATCH = 16
-_SHOWN = 20
 
 
 def read_replay(source: str | Path) -> tuple[VoicePair, ...]:
@@ -45,9 +44,7 @@ def read_prompts(source: str | Path) -> tuple[VoicePair, ...]:
             problems.append(f"{record.where}: {found}")
         else:
             pairs.append(found)
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
+    refuse_rows(problems)
     if not pairs:
         raise DataError(f"{source}: holds no prompts; write one JSON object per line with prompt")
     return tuple(pairs)

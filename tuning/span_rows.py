@@ -11,9 +11,9 @@ from typing import Any
 
 from groundtone.errors import DataError
 from groundtone.models.span_format import SpanFormat
+from tuning.tables import refuse_rows
 
 _FIELDS = frozenset({"question", "context", "heading", "answer", "source", "tags"})
-_SHOWN = 20  # problems that one error spells out
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,7 @@ def read_span_rows(path: Path) -> tuple[SpanRow, ...]:
                 rows.append(found)
             else:
                 problems.append(f"{path}:{number}: {found}")
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
+    refuse_rows(problems)
     if not rows:
         raise DataError(f"{path}: holds no rows; write one JSON object per line with question, context and answer")
     return tuple(rows)

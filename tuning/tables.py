@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 from groundtone.errors import DataError
 from groundtone.files import sha256_file
 
-__all__ = ["HUB", "READERS", "Problem", "Record", "content_sha256", "locate", "read_records"]
+__all__ = ["HUB", "READERS", "Problem", "Record", "content_sha256", "locate", "read_records", "refuse_rows"]
 
 HUB = "hf:"  # what an id of the hub begins with: hf:org/name, hf:org/name@split
 _DELIMITERS = ",;\t|"
+_SHOWN = 20  # problems that one error spells out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,13 @@ class Problem:
 
     where: str
     what: str
+
+
+def refuse_rows(problems: Sequence[str]) -> None:
+    """DataError with the problems, each with its place, the first twenty spelled out; nothing where there are none."""
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError("; ".join(problems[:_SHOWN]) + more)
 
 
 Reader = Callable[[Path], Iterator[Record | Problem]]

@@ -72,7 +72,7 @@ def broken(run: Evaluation, suites: list[dict[str, Any]]) -> None:
         format_func=lambda name: name.replace("_", " "), label_visibility="collapsed",
     )  # fmt: skip
     flips = found.flips(suite, broken=True, limit=SHOWN)
-    st.html(views.changed_html(views.pair_rows(flips, found, found)))
+    st.html(f'<div class="gt-abreast">{views.changed_html(views.pair_rows(flips, found, found))}</div>')
     if len(flips) == SHOWN:
         st.html(f'<p class="gt-note">The first {SHOWN} are shown.</p>')
 

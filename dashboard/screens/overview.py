@@ -157,6 +157,7 @@ def changes(run: Evaluation, baseline: Evaluation | None) -> None:
                 with st.expander(label, icon=ICONS[kind]):
                     if not found:
                         st.html(f'<p class="gt-note">No answer was {kind}.</p>')
+                        continue
                     st.html(views.changed_html(views.pair_rows(found[:SHOWN], old, new), names))
                     if len(found) > SHOWN:
                         st.html(f'<p class="gt-note">The first {SHOWN} of {len(found)} are shown.</p>')

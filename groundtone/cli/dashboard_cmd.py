@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from dashboard.config import DashboardConfig, hash_password, is_loopback
 from groundtone.cli.options import ProjectOption, SetOption, open_project
 from groundtone.cli.show import next_step, note
 from groundtone.errors import ProjectError, UserError
@@ -20,13 +20,19 @@ from groundtone.errors import ProjectError, UserError
 
 def dashboard(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window as well.")] = False,
+    make_hash: Annotated[
+        bool, typer.Option("--hash-password", help="Ask for a password, print its hash for dashboard.users, and stop.")
+    ] = False,
     project: ProjectOption = None,
     overrides: SetOption = None,
 ) -> None:
     """Show runs, answers and documents in the browser, and collect people's verdicts."""
+    if make_hash:
+        print(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)))
+        return
     where, settings = open_project(project, overrides)
     host, port = settings.dashboard.host, settings.dashboard.port
-    _refuse_open_network(host)
+    _refuse_open_network(settings.dashboard)
     _refuse_taken_port(host, port)
     note(f"http://{host}:{port}   (Ctrl-C stops it)")
     code = run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
@@ -64,16 +70,19 @@ def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> lis
     return [sys.executable, "-m", "streamlit", "run", str(app), *flags, "--", "--project", str(root)]
 
 
-def _refuse_open_network(host: str) -> None:
-    """The dashboard has no login, so it listens on this machine only. Raises UserError."""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+def _refuse_open_network(config: DashboardConfig) -> None:
+    """Without a login the dashboard listens on this machine only, and a login needs people. Raises UserError."""
+    if config.login == "none" and not is_loopback(config.host):
         raise UserError(
-            f"dashboard.host is {host!r}, but the dashboard has no login: set it to 127.0.0.1 and reach it from "
-            "elsewhere through a tunnel such as `ssh -L 8501:127.0.0.1:8501 HOST`"
+            f"dashboard.host is {config.host!r}, but the dashboard has no login: set dashboard.login, or set the host "
+            "to 127.0.0.1 and reach it from elsewhere through a tunnel such as `ssh -L 8501:127.0.0.1:8501 HOST`"
+        )
+    if config.login != "none" and not config.users:
+        raise UserError(f"dashboard.login is {config.login!r} and dashboard.users is empty: name who may log in")
+    if config.login == "password" and (bare := [name for name, user in config.users.items() if not user.password]):
+        raise UserError(
+            f"dashboard.users has no password for {', '.join(bare)}: "
+            "`groundtone dashboard --hash-password` prints what to write there"
         )
 
 

@@ -30,7 +30,8 @@ def text_of(html: str) -> str:
 
 def test_views_do_not_import_streamlit() -> None:
     code = (
-        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.claims, dashboard.costs, dashboard.trusting, dashboard.chatting, dashboard.worker,"
+        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.claims,"
+        " dashboard.costs, dashboard.trusting, dashboard.chatting, dashboard.worker,"
         " dashboard.config; assert not {'streamlit', 'torch', 'pandas', 'altair'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

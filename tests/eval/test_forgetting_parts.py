@@ -20,8 +20,10 @@ from eval.forgetting import ALL_SUITES, compare
 from eval.forgetting_report import to_markdown
 from eval.generated_items import MAKERS, item_hash, make_items, prompt_hashes
 from eval.harness_records import canary_problem, chance_of, read_samples
+from eval.report import to_markdown as evaluation_report
 from eval.safety import HARMFUL, LOOKALIKE, declines, safety_rates
 from eval.suite import read_general
+from eval.summary import summarise
 from groundtone.stats import items_needed
 from groundtone.types import EvalRecord, Question, Score
 
@@ -242,3 +244,21 @@ def test_the_report_says_difference_for_one_adapter(tmp_path: Path) -> None:
     assert "difference" in page
     assert "BWT is not reported: one adapter" in page
     assert "ifeval could not be measured: punkt" in page
+
+
+def test_the_evaluation_report_shows_warnings_safety_and_what_the_harness_left_out() -> None:
+    base = records("base", **{HARMFUL: [1] * 30, LOOKALIKE: [1] * 30})
+    meek = records("tuned", **{HARMFUL: [0] * 30, LOOKALIKE: [1] * 30})
+    before = summarise([*base, *meek], run="r", margins=dict.fromkeys(("leak", "hallucination"), 0.05) | MARGINS)
+    bits = {f"t{n}": 1.0 + n / 100 for n in range(40)}
+    beside: dict[str, Any] = {
+        "drift": {"rows": [bits_row("prose", bits, {text: n + 0.05 for text, n in bits.items()})], "why": ""},
+        "safety": safety_rates(base, meek, resamples=200, seed=0),
+        "harness": {"unmeasured": {"ifeval": "punkt"}, "warnings": ["the canary is wrong"]},
+    }
+    told = ("| drifted |", "refused, rightly", "ifeval could not be measured: punkt", "**the canary is wrong**")
+    report = evaluation_report(before | beside)
+    assert [words for words in told if words not in report] == []
+    assert [words for words in told if words in evaluation_report(before)] == []
+    beside["drift"] = {"rows": [], "why": "nothing is tuned"}
+    assert "Could not be measured: nothing is tuned." in evaluation_report(before | beside)

@@ -26,6 +26,7 @@ from groundtone.cli.worker import serve_lines
 from groundtone.errors import ModelError
 from groundtone.project import Project
 from groundtone.types import Answer, Citation, Claim, GateCheck, GateDecision, Hit, Passage, Question, Turn
+from groundtone.voices import Voices
 
 VERBS = ["init", "doctor", "demo", "index", "search", "ask", "chat", "tune", "eval", "gate", "dashboard", "runs"]
 DELIVERY = "# Delivery\n\nStandard delivery takes 3 days. Express delivery takes 1 day.\n"
@@ -170,12 +171,49 @@ def test_json_output_is_json_and_nothing_else(indexed: Path) -> None:
 
 def test_chat_keeps_the_conversation(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talker = Talker()
-    monkeypatch.setattr(pipeline, "assistant", lambda *_, **__: talker)
+    monkeypatch.setattr(Voices, "assistant", lambda *_, **__: talker)
     result = call("chat", "--project", str(home), stdin="one\n\ntwo\n/new\nthree\n")
     assert result.exit_code == 0, result.output
     assert [(text, len(history)) for text, history in talker.heard] == [("one", 0), ("two", 2), ("three", 0)]
     assert talker.heard[1][1] == (Turn("user", "one"), Turn("assistant", "echo one"))
     assert "echo three" in result.stdout
+
+
+def test_chat_commands_show_why_switch_save_and_refuse_in_one_line(indexed: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.md"
+    said = [
+        "/sources",
+        "Gannet?",
+        "/why",
+        "/sources",
+        "/voice nobody",
+        "/voice",
+        "/mode quote",
+        "/mode loud",
+        "/nothing",
+    ]
+    result = call("chat", "--project", str(indexed), stdin="\n".join([*said, f"/save {saved}", "/help", "/quit", "x"]))
+    assert result.exit_code == 0, result.output
+    for told in (
+        "nothing was answered yet",
+        "the mode is quote",
+        "no mode 'loud'",
+        "there is no /nothing",
+        "/save FILE",
+    ):
+        assert told in result.stderr
+    assert "mode:" in result.stdout
+    assert saved.read_text(encoding="utf-8").startswith("**You:** Gannet?")
+
+
+def test_a_draft_replies_to_a_file_with_sources(indexed: Path, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Hello, what does the Gannet weigh?", encoding="utf-8")
+    result = call("draft", str(letter), "--arm", "extractive/rag", "--json", "--project", str(indexed))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["question"]["text"] == letter.read_text(encoding="utf-8")
+    letter.write_bytes(b"\xff\xfe\x00")
+    assert call("draft", str(letter), "--project", str(indexed)).exit_code == 2
 
 
 class Talker:

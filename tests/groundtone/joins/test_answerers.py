@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from groundtone.cli.main import app
 from groundtone.errors import ConfigError, ProjectError
 from groundtone.project import Project, Run
 from groundtone.settings import Settings, load_settings
+from tests.protocol_servers import serving
 
 QUESTIONS = [
     {"id": f"a{n}", "question": f"How long are {what} kept?", "values": [[f"{n + 2} days"]],
@@ -70,13 +70,8 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     Endpoint.asked = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Endpoint) as server:
+        yield f"{server}/v1"
 
 
 @pytest.fixture(scope="module")

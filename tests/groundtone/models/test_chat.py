@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 import pytest
@@ -12,6 +11,7 @@ from groundtone.errors import ModelError
 from groundtone.models.chat import ChatModel
 from groundtone.models.load import load_generator
 from groundtone.prompts import closed_book
+from tests.protocol_servers import serving
 
 KEY = "sk-very-secret-12345"
 
@@ -62,13 +62,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     FakeServer.seen = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeServer)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(FakeServer) as server:
+        yield f"{server}/v1"
 
 
 def test_replies_come_in_order_with_their_token_counts(address):
