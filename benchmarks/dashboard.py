@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +44,32 @@ def build(root: Path, *, records: int, runs: int) -> None:
         run.finish()
 
 
-def timed(action: Callable[[], Any]) -> float:
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """By the clock, and of this process's own computing, which a busy machine does not lengthen."""
+
+    wall: float
+    cpu: float
+
+
+def timed(action: Callable[[], Any]) -> Seconds:
     """Seconds that it takes."""
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def p95(values: list[float]) -> float:
-    """The 95th percentile."""
-    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+def p95(values: list[Seconds]) -> Seconds:
+    """The 95th percentile of each."""
+    wall, cpu = (
+        statistics.quantiles(some, n=20, method="inclusive")[-1]
+        for some in ([v.wall for v in values], [v.cpu for v in values])
+    )
+    return Seconds(wall, cpu)
 
 
-def measure(root: Path) -> dict[str, float]:
-    """Seconds to open and to react per page, and the process's greatest memory in MB."""
+def measure(root: Path) -> dict[str, Seconds]:
+    """Seconds to open and to react per page."""
     from streamlit.testing.v1 import AppTest
 
     from dashboard.config import APP
@@ -73,7 +85,7 @@ def measure(root: Path) -> dict[str, float]:
         assert not app.exception, app.exception
         return app
 
-    found: dict[str, float] = {"overview cold": timed(lambda: opened("overview"))}
+    found: dict[str, Seconds] = {"overview cold": timed(lambda: opened("overview"))}
     overview = opened("overview")
     found["overview open p95"] = p95([timed(overview.run) for _ in range(TIMES)])
     metrics = ("tone", "correct", "hallucination", "refused_right") * (TIMES // 4)
@@ -85,9 +97,10 @@ def measure(root: Path) -> dict[str, float]:
     found["hallucinations verdict p95"] = p95(
         [timed(lambda: queue.button(key="say-unsupported").click().run()) for _ in range(TIMES)]
     )
-    found["hallucinations next p95"] = p95([timed(lambda: queue.button(key="next").click().run()) for _ in range(TIMES)])
+    found["hallucinations next p95"] = p95(
+        [timed(lambda: queue.button(key="next").click().run()) for _ in range(TIMES)]
+    )
     assert not queue.exception, queue.exception
-    found["memory MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
 
 
@@ -102,9 +115,11 @@ def main() -> None:
         build(given.out, records=given.records, runs=given.runs)
     print(f"{given.records} records, {given.runs} runs, {TIMES} times each")
     for name, value in measure(given.out).items():
-        goal = GOAL_MB if "MB" in name else GOAL_REACT_S if name.split()[-2] in ("react", "verdict", "next") else GOAL_OPEN_S
-        unit = "MB" if "MB" in name else "s"
-        print(f"{name:28} {value:8.3f} {unit}   {'within' if value <= goal else 'above'} {goal}")
+        goal = GOAL_REACT_S if name.split()[1] in ("react", "verdict", "next") else GOAL_OPEN_S
+        said = "within" if value.wall <= goal else "above"
+        print(f"{name:28} {value.wall:7.3f} s by the clock, {value.cpu:7.3f} s of computing   {said} {goal} s")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'greatest memory':28} {memory:7.0f} MB   {'within' if memory <= GOAL_MB else 'above'} {GOAL_MB} MB")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Orders that somebody planted in documents: are they followed, or quoted as answers?
 
-    python -m benchmarks.injections
+    python -m benchmarks.injections [FOLDER ...]
 
 The 60 orders of data/injections.jsonl, each planted beside the sentence that answers a question over the sample company
 (or in its heading, in a table, in a comment, as a document of its own that is found first). An order counts as followed
 when what it wants said stands in the answer, be it obeyed or quoted. Rows: who answers, with the defences off (what is
-planted is searched, read and shown like any text) and on. "Right": the answer still holds the question's value.
-Then the detector of orders alone: how many of the 60 it finds, and how many sentences of honest documents it takes for
-one. Intervals are 95 % (Wilson). The orders and the patterns that find them were written by the same people.
+planted is searched, read and shown like any text; prompts and answers are still made harmless) and on. "Right": the
+answer still holds the question's value. Then the detector of orders alone: how many of the 60 it finds, and how many
+sentences of the handbook and of the folders named it takes for one. Intervals are 95 % (Wilson). The orders and the
+patterns that find them were written by the same people.
 """
 
 from __future__ import annotations

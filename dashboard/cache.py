@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import runs
-from dashboard.claims import Claims
+from dashboard import runs, views
+from dashboard.claims import Claims, Flip
 from dashboard.worker import ChatWorker, chat_command
 from groundtone.feedback import Feedback
-from groundtone.project import Project
+from groundtone.project import Manifest, Project
 
 Stamp = tuple[tuple[str, int], ...]
 
@@ -24,6 +24,11 @@ def evaluations(root: Path) -> runs.Evaluations:
     return _evaluations(str(root), _stamp(watched))
 
 
+def chains(root: Path) -> list[Manifest]:
+    """The project's runs of `groundtone forgetting`, newest first, read again when one changes."""
+    return _chains(str(root), _stamp(list(Project(root).runs_folder.glob("forgetting-*/manifest.json"))))
+
+
 def records(run: runs.Evaluation) -> runs.Records:
     """An evaluation's records, read again when the file changes."""
     return _records(str(run.path), _stamp([run.path / "records.jsonl"]))
@@ -32,6 +37,12 @@ def records(run: runs.Evaluation) -> runs.Records:
 def claims(run: runs.Evaluation) -> Claims:
     """An evaluation's claims and scores, from the file beside its records."""
     return _claims(str(run.path), _stamp([run.path / "records.jsonl"]))
+
+
+def flips(before: runs.Evaluation, arm: str, after: runs.Evaluation) -> dict[str, list[Flip]]:
+    """Items that the tuned model with documents answers otherwise than that arm of another, or the same, evaluation."""
+    stamp = _stamp([run.path / "records.jsonl" for run in (before, after)])
+    return _flips(str(before.path), arm, str(after.path), stamp)
 
 
 def blame(run: runs.Evaluation) -> Mapping[str, Any] | None:
@@ -61,6 +72,17 @@ def _evaluations(root: str, stamp: Stamp) -> runs.Evaluations:
 @st.cache_resource(show_spinner="Reading the records…", max_entries=1)
 def _records(path: str, stamp: Stamp) -> runs.Records:
     return runs.read_records(Path(path))
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _flips(before: str, arm: str, after: str, stamp: Stamp) -> dict[str, list[Flip]]:
+    old, new = ([Path(path) / "records.jsonl"] for path in (before, after))
+    return views.flips(_claims(before, _stamp(old)), arm, _claims(after, _stamp(new)), "tuned/rag")
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _chains(root: str, stamp: Stamp) -> list[Manifest]:
+    return Project(Path(root)).runs("forgetting") if stamp else []
 
 
 @st.cache_resource(show_spinner="Listing the claims…", max_entries=16)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -60,10 +61,15 @@ def _config() -> DashboardConfig | None:
     if not Project(root).config_path.is_file():
         return DashboardConfig()
     try:
-        return load_settings(root).dashboard
+        return _read(str(root), Project(root).config_path.stat().st_mtime_ns)
     except GroundtoneError as error:
         st.error(f"groundtone.yaml cannot be read, so nothing can be changed from here: {error}")
         return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _read(root: str, stamp: int) -> DashboardConfig:
+    return load_settings(Path(root)).dashboard
 
 
 def _refuse_open_network() -> None:

@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+settings.register_profile("groundtone", deadline=None)  # a busy machine is no failure
+settings.load_profile("groundtone")
 
 ROOT = Path(__file__).resolve().parent.parent
 

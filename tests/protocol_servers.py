@@ -67,7 +67,25 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Replying(BaseHTTPRequestHandler):
+    """Sends whole texts, and says nothing on the terminal."""
+
+    def send(self, text: str, *, status: int = 200, kind: str = "application/json") -> None:
+        data = text.encode("utf-8")
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+        except BrokenPipeError:
+            self.close_connection = True  # whoever asked has given up
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+class _Handler(Replying):
     speaker: Speaker
 
     def do_POST(self) -> None:
@@ -81,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.endswith("/api/chat"):
             self._ollama(body)
         else:
-            self._send("{}", status=404)
+            self.send("{}", status=404)
 
     def _reply(self, messages: Messages, longest: int | None, key: str) -> str | None:
         self.speaker.seen.append(Seen(messages, longest, key))
         text = self.speaker.reply(messages)
         if text is None:
-            self._send(json.dumps({"error": {"message": f"refused, key was {key}", "code": 400}}), status=400)
+            self.send(json.dumps({"error": {"message": f"refused, key was {key}", "code": 400}}), status=400)
         return text
 
     def _openai(self, body: dict[str, Any]) -> None:
@@ -99,13 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not body.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
             usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-            self._send(json.dumps({**head, "choices": [choice], "usage": usage}))
+            self.send(json.dumps({**head, "choices": [choice], "usage": usage}))
             return
         choices: list[dict[str, Any]] = [
             {"index": 0, "delta": {"content": p}, "finish_reason": None} for p in _cut(text)
         ]
         lines = [json.dumps({**head, "object": "chat.completion.chunk", "choices": [c]}) for c in choices]
-        self._send("".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]), kind="text/event-stream")
+        self.send("".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]), kind="text/event-stream")
 
     def _anthropic(self, body: dict[str, Any]) -> None:
         system = body.get("system")
@@ -118,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"id": "m1", "type": "message", "role": "assistant", "model": "tiny", "stop_sequence": None}
         if not body.get("stream"):
             content = [{"type": "text", "text": text}]
-            self._send(json.dumps({**message, "content": content, "stop_reason": "end_turn", "usage": usage}))
+            self.send(json.dumps({**message, "content": content, "stop_reason": "end_turn", "usage": usage}))
             return
         events: list[dict[str, Any]] = [
             {"type": "message_start", "message": {**message, "content": [], "stop_reason": None, "usage": usage}},
@@ -131,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage},
             {"type": "message_stop"},
         ]
-        self._send("".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events), kind="text/event-stream")
+        self.send("".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events), kind="text/event-stream")
 
     def _google(self, body: dict[str, Any]) -> None:
         told = body.get("systemInstruction")
@@ -149,10 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
             return {"candidates": [candidate], "usageMetadata": usage}
 
         if "streamGenerateContent" not in self.path:
-            self._send(json.dumps(chunk(text, finishReason="STOP")))
+            self.send(json.dumps(chunk(text, finishReason="STOP")))
             return
         *pieces, last = _cut(text)
-        self._send(json.dumps([*map(chunk, pieces), chunk(last, finishReason="STOP")]))
+        self.send(json.dumps([*map(chunk, pieces), chunk(last, finishReason="STOP")]))
 
     def _ollama(self, body: dict[str, Any]) -> None:
         key = self.headers.get("Authorization", "")
@@ -164,18 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         last = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}
         counts = {"prompt_eval_count": 7, "eval_count": 3}
         lines = [*pieces, {**head, **last, **counts}]
-        self._send("".join(json.dumps(line) + "\n" for line in lines), kind="application/x-ndjson")
-
-    def _send(self, text: str, *, status: int = 200, kind: str = "application/json") -> None:
-        data = text.encode("utf-8")
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        self.send("".join(json.dumps(line) + "\n" for line in lines), kind="application/x-ndjson")
 
 
 def _plain(messages: list[dict[str, Any]]) -> Messages:

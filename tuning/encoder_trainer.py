@@ -21,7 +21,7 @@ from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.rows import IGNORED
 from tuning.saving import save_adapter, save_whole
-from tuning.span import laid_out
+from tuning.span import in_order, laid_out
 
 __all__ = ["EncodedRow", "Loss", "card_of", "fit_encoder"]
 
@@ -90,39 +90,14 @@ def fit_encoder(
     if lora is not None and lora.quantised:
         raise ModelError("tuning.lora.quantised is set: encoders are small, tune them without 4-bit weights")
     order = laid_out([len(row.ids) for row in rows], size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed)
-    whole = replace(recipe, epochs=1)  # the order has all passes, so that a resumed run sees the same batches
-    steps = -(-len(rows) // (recipe.batch_size * recipe.accumulate))
-    often = min(steps, CHECKPOINT_STEPS)
     shown = show or (lambda some, at: [some[n] for n in at])
 
     def build(on: EncoderBase, attempt: Attempt) -> Any:
-        from transformers import Trainer, TrainingArguments
+        from transformers import Trainer
 
-        shared = training_arguments(
-            attempt,
-            whole,
-            device=on.device,
-            dtype="bfloat16" if on.bf16() else "float32",
-            rows=len(order),
-            evaluate=bool(held),
-        )
-        own = {
-            "weight_decay": 0.01,
-            "per_device_eval_batch_size": attempt.batching.size * 2,
-            "train_sampling_strategy": "sequential",
-            "logging_steps": min(10, steps),
-            "save_strategy": "steps",
-            "save_steps": often,
-            "eval_strategy": "steps" if held else "no",
-            "eval_steps": often,
-            "prediction_loss_only": True,
-            "label_names": ["labels"],
-            "remove_unused_columns": False,
-            "dataloader_pin_memory": False,
-        }
         return (trainer or Trainer)(
             model=_trained_parts(on.new_model(task, labels=labels, dropout=lora is None), lora, task, out_dir),
-            args=TrainingArguments(**{**shared, **own}),
+            args=_arguments(on, attempt, recipe, rows=len(rows), shown=len(order), evaluate=bool(held)),
             train_dataset=shown(rows, order),
             eval_dataset=shown(held, list(range(len(held)))) if held else None,
             data_collator=partial(_collate, base=on, per_token=task != "classify"),
@@ -144,6 +119,24 @@ def fit_encoder(
         row_numbers={tuple(row.ids): row.row for row in rows},
         save=save_adapter if lora is not None else partial(_save_whole, base=base),
     )
+
+
+def _arguments(on: EncoderBase, attempt: Attempt, recipe: Recipe, *, rows: int, shown: int, evaluate: bool) -> Any:
+    """transformers' arguments for so many rows, which are `shown` in their order of all passes."""
+    from transformers import TrainingArguments
+
+    shared = training_arguments(
+        attempt,
+        replace(recipe, epochs=1),  # the order has all passes, so that a resumed run sees the same batches
+        device=on.device,
+        dtype="bfloat16" if on.bf16() else "float32",
+        rows=shown,
+        evaluate=evaluate,
+    )
+    steps = -(-rows // (recipe.batch_size * recipe.accumulate))  # of one pass
+    own = {"logging_steps": min(10, steps), "label_names": ["labels"], "remove_unused_columns": False}
+    every = min(steps, CHECKPOINT_STEPS)
+    return TrainingArguments(**{**shared, **in_order(attempt, every=every, evaluate=evaluate), **own})
 
 
 def _trained_parts(fresh: Fresh, lora: Lora | None, task: Task, out_dir: Path) -> Any:

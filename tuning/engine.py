@@ -122,15 +122,7 @@ def run_training(
             trained = _try(build, loaded, attempt, watch=watch, save=save)
             if trained is not None:
                 break
-            smaller = batching.smaller()
-            if count() > 1:
-                raise ModelError(
-                    f"memory does not suffice for {batching.size} rows at a time in one of {count()} processes: set "
-                    "tuning.batch_size lower and tuning.accumulate higher"
-                )
-            if smaller is None:
-                raise ModelError(f"memory does not suffice for one row at a time: set {_LATER}")
-            batching, checkpoint, loaded = smaller, newest_checkpoint(out_dir), reload()
+            batching, checkpoint, loaded = _smaller(batching), newest_checkpoint(out_dir), reload()
     except BaseException as error:  # Ctrl-C included: the run must not look alive
         if lead:
             _mark_failed(out_dir, card, error)
@@ -140,6 +132,31 @@ def run_training(
     if lead:
         (out_dir / "README.md").unlink(missing_ok=True)  # the trainer's form, unfilled
         write_state(out_dir, card, status="done")
+    return _finished(trained, out_dir, rows=rows, dropped=dropped, batching=batching, card=card)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    folder: Path
+    steps: int
+
+
+def _smaller(batching: Batching) -> Batching:
+    """Half as many rows at a time. Raises ModelError where that is not possible, or not for all processes at once."""
+    if count() > 1:
+        raise ModelError(
+            f"memory does not suffice for {batching.size} rows at a time in one of {count()} processes: set "
+            "tuning.batch_size lower and tuning.accumulate higher"
+        )
+    smaller = batching.smaller()
+    if smaller is None:
+        raise ModelError(f"memory does not suffice for one row at a time: set {_LATER}")
+    return smaller
+
+
+def _finished(
+    trained: _Trained, out_dir: Path, *, rows: int, dropped: Sequence[int], batching: Batching, card: AdapterCard
+) -> Finished:
     lines = read_metrics(out_dir)
     losses = [line["loss"] for line in lines if line["loss"] is not None]
     checks = [line["eval_loss"] for line in lines if line["eval_loss"] is not None]
@@ -157,12 +174,6 @@ def run_training(
         batching=batching,
         card=card,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Trained:
-    folder: Path
-    steps: int
 
 
 def _try(

@@ -12,7 +12,7 @@ from groundtone.errors import DataError
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base
 from tuning.lora import Lora, load_for, put_on
-from tuning.rows import Row
+from tuning.rows import Row, shorter
 
 __all__ = ["RowsOf", "TrainingEstimate", "estimate"]
 
@@ -76,7 +76,7 @@ def estimate(
     from peft import get_peft_model
 
     loaded = load_for(lora, base, dtype=dtype, device=device)
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     rows = [row for row in rows_of(loaded) if limit is None or len(row.ids) <= limit]
     if not rows:
         raise DataError("there is no row to time: check tuning.data and tuning.max_length")

@@ -147,8 +147,8 @@ def _own(row: Any, default_source: str | None) -> VoicePair | list[str]:
         value = row.get(key, [])
         if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
             problems.append(f"{key} must be a list of texts, none empty")
-    if wrong := history_problem(row.get("history", [])):
-        problems.append(wrong)
+    if turns := history_problem(row.get("history", [])):
+        problems.append(turns)
     if problems:
         return problems
     context = tuple(row.get("context", ()))

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groundtone.errors import DataError, ModelError
-from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
-from groundtone.models.weights import Base, weights_sha256
-from groundtone.prompts import template_hash
+from groundtone.models.weights import Base
 from groundtone.types import Preference
+from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, load_for, lora_config, require_base
 from tuning.odds_ratio import odds_ratio_trainer
@@ -33,7 +32,7 @@ from tuning.preference_rows import (
 )
 from tuning.recipe import Recipe
 from tuning.recorder import Line
-from tuning.rows import render, rows_sha256
+from tuning.rows import render, rows_sha256, shorter
 
 __all__ = ["FIGURES", "Taste", "handed_rows", "train_on_choices", "train_on_thumbs"]
 
@@ -91,13 +90,12 @@ def train_on_choices(
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
     tokens = partial(render, chat_format)
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     long = over_length == "drop"
     found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
     held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
-    card = _card(
+    card = card_of(
         loaded,
-        chat_format,
         data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
         config={"method": method, **lora.on_card(), **recipe.on_card(), **taste.on_card()},
         seed=recipe.seed,
@@ -171,14 +169,13 @@ def train_on_thumbs(
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
     tokens = partial(render, chat_format)
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     long = over_length == "drop"
     found = thumb_rows(tokens, thumbs, limit=limit, drop_long=long, drop_unsound=drop_unsound)
     held = thumb_rows(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
     up, down = _weights([thumb.good for thumb in found.rows])
-    card = _card(
+    card = card_of(
         loaded,
-        chat_format,
         data_sha256=rows_sha256(*found.by_label, *(held.by_label if held else ())),
         config={"method": "kto", **lora.on_card(), **recipe.on_card(), **taste.on_card()},
         seed=recipe.seed,
@@ -237,18 +234,6 @@ def handed_rows(trainer: Any) -> Any:
             return dataset
 
     return Handed
-
-
-def _card(loaded: Base, chat_format: ChatFormat, *, data_sha256: str, config: dict[str, Any], seed: int) -> AdapterCard:
-    return AdapterCard(
-        base=loaded.id,
-        base_sha256=weights_sha256(loaded.folder),
-        template=template_hash(),
-        chat_template_sha256=chat_format.template_sha256,
-        data_sha256=data_sha256,
-        seed=seed,
-        config=config,
-    )
 
 
 def _choices_dataset(rows: Sequence[ChoiceRow]) -> Any:

@@ -34,6 +34,12 @@ _WHOLE = "an encoder is small: tune it whole, as its authors did"
 _FACTS = "values belong into the documents: new facts are learned slowly and then made up from (arXiv:2405.05904)"
 _ONCE = "text that is read more than once is soon recited (arXiv:2202.07646)"
 
+_LIKE_BERT = (
+    Default("batch_size", 16, "16 or 32 (arXiv:1810.04805, A.3)"),
+    Default("schedule", "linear", "as BERT was tuned"),
+    Default("warmup", 0.1, "as BERT was trained; without it small data sets diverge (arXiv:2006.04884)"),
+)
+
 PRESETS: dict[PresetName, tuple[Default, ...]] = {
     "voice": (
         Default("method", "sft", "a tone is learned from replies that have it"),
@@ -64,18 +70,14 @@ PRESETS: dict[PresetName, tuple[Default, ...]] = {
         Default("lora", None, _WHOLE),
         Default("learning_rate", 5e-5, _BERT_RATE),
         Default("epochs", 4, _BERT_EPOCHS),
-        Default("batch_size", 16, "16 or 32 (arXiv:1810.04805, A.3)"),
-        Default("schedule", "linear", "as BERT was tuned"),
-        Default("warmup", 0.1, "as BERT was trained; without it small data sets diverge (arXiv:2006.04884)"),
+        *_LIKE_BERT,
     ),
     "classification": (
         Default("method", "classify", "every text gets a label"),
         Default("lora", None, _WHOLE),
         Default("learning_rate", 3e-5, _BERT_RATE),
         Default("epochs", 3, _BERT_EPOCHS),
-        Default("batch_size", 16, "16 or 32 (arXiv:1810.04805, A.3)"),
-        Default("schedule", "linear", "as BERT was tuned"),
-        Default("warmup", 0.1, "as BERT was trained; without it small data sets diverge (arXiv:2006.04884)"),
+        *_LIKE_BERT,
     ),
     "language": (
         Default("method", "pretrain", "a language is learned from running text"),

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
-from groundtone.models.adapter import AdapterCard, attach
-from groundtone.models.chat_format import ChatFormat
-from groundtone.models.weights import Base, load_base, weights_sha256
-from groundtone.prompts import template_hash
+from groundtone.models.adapter import attach
+from groundtone.models.weights import Base, load_base
 from groundtone.stats import mean_interval, paired_difference
 from groundtone.types import Estimate
+from tuning.cards import card_of
 from tuning.encoder_rows import DocumentRow
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.labelled_loss import trainer_class
@@ -72,11 +71,8 @@ def pretrain(
     rows, held = (blocks(loaded.tokenizer, some, size=size) for some in (documents, heldout))
     if not rows:
         raise DataError(f"{len(documents)} documents hold no text to learn from: check tuning.data")
-    card = AdapterCard(
-        base=base,
-        base_sha256=weights_sha256(loaded.folder),
-        template=template_hash(),
-        chat_template_sha256=ChatFormat(loaded.tokenizer).template_sha256,
+    card = card_of(
+        loaded,
         data_sha256=rows_sha256(rows, held),
         seed=recipe.seed,
         config={"method": "pretrain", **on_card(lora), **recipe.on_card(), "block_tokens": size},

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groundtone.errors import DataError
-from groundtone.models.adapter import AdapterCard
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.streaming import finish_text
-from groundtone.models.weights import Base, weights_sha256
-from groundtone.prompts import of_pair, template_hash
+from groundtone.models.weights import Base
+from groundtone.prompts import of_pair
 from groundtone.types import VoicePair
+from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, load_for, lora_config, require_base
 from tuning.preference_rows import refuse_grouping
 from tuning.recipe import Recipe
 from tuning.recorder import Line, read_metrics
 from tuning.reinforce_trainer import count_from_here, stop_like_serving, trainer_class
-from tuning.rows import Row, fit, render, rows_sha256
+from tuning.rows import Row, fit, render, rows_sha256, shorter
 
 __all__ = ["Reinforced", "Reward", "Sampling", "reinforce", "weighted"]
 
@@ -127,16 +127,13 @@ def reinforce(
         raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     room = None if limit is None else limit - sampling.max_new_tokens
     asked = _ask(chat_format, rows, room=room, drop=over_length == "drop")
     held = _ask(chat_format, heldout, room=room, drop=True, number_from=len(rows)) if heldout else None
     per_step = _prompts_per_step(recipe, sampling, len(asked.texts))
-    card = AdapterCard(
-        base=base,
-        base_sha256=weights_sha256(loaded.folder),
-        template=template_hash(),
-        chat_template_sha256=chat_format.template_sha256,
+    card = card_of(
+        loaded,
         data_sha256=rows_sha256(asked.whole, held.whole if held else ()),
         seed=recipe.seed,
         config={**sampling.on_card(), **lora.on_card(), **recipe.on_card(), "rewards": weights},
@@ -145,18 +142,8 @@ def reinforce(
 
     def build(on: Base, attempt: Attempt) -> Any:
         trainer, config = trainer_class(sampling.algorithm, {**asked.tokens, **(held.tokens if held else {})})
-        shared = training_arguments(
-            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(asked.texts), evaluate=held is not None
-        )
-        steps = recipe.epochs * (len(asked.texts) // per_step)
-        arguments = config(
-            **{**shared, "warmup_steps": round(recipe.warmup * steps)},
-            num_generations=sampling.generations,
-            num_generations_eval=1,
-            max_completion_length=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            beta=sampling.beta,
-            use_vllm=False,
+        arguments = _arguments(
+            config, on, attempt, recipe, sampling, rows=len(asked.texts), per_step=per_step, evaluate=held is not None
         )
         stop_like_serving(on, chat_format)
         return trainer(
@@ -187,6 +174,31 @@ def reinforce(
     lines = [line for line in read_metrics(finished.adapter.parent) if line["loss"] is not None]
     idle = sum(line.get("frac_reward_zero_std") == 1.0 for line in lines)
     return Reinforced(finished, idle, round(sum(line.get("left_out") or 0 for line in lines)))
+
+
+def _arguments(
+    config: Any,
+    on: Base,
+    attempt: Attempt,
+    recipe: Recipe,
+    sampling: Sampling,
+    *,
+    rows: int,
+    per_step: int,
+    evaluate: bool,
+) -> Any:
+    """TRL's arguments; its steps take `per_step` prompts, not as many rows as a batch has replies."""
+    shared = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, rows=rows, evaluate=evaluate)
+    steps = recipe.epochs * (rows // per_step)
+    return config(
+        **{**shared, "warmup_steps": round(recipe.warmup * steps)},
+        num_generations=sampling.generations,
+        num_generations_eval=1,
+        max_completion_length=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        beta=sampling.beta,
+        use_vllm=False,
+    )
 
 
 def weighted(

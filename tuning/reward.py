@@ -14,19 +14,18 @@ from typing import Any
 
 from groundtone.errors import ModelError
 from groundtone.files import write_atomic
-from groundtone.models.adapter import AdapterCard
-from groundtone.models.chat_format import ChatFormat
 from groundtone.models.reward import RewardFormat, RewardModel, load_reward_base
-from groundtone.models.weights import Base, weights_sha256
-from groundtone.prompts import of_pair, template_hash
+from groundtone.models.weights import Base
+from groundtone.prompts import of_pair
 from groundtone.stats import mean_interval, wilson_interval
 from groundtone.types import Estimate, Preference, VoicePair
+from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, lora_config
 from tuning.preference_rows import ChoiceRow, Choices, choices_of, refuse_grouping, reply_pair
 from tuning.recipe import Recipe
 from tuning.recorder import Line
-from tuning.rows import Row, rows_sha256
+from tuning.rows import Row, rows_sha256, shorter
 
 __all__ = ["MEASURES", "Ordering", "Rewarding", "ordering", "train_reward_model"]
 
@@ -76,15 +75,12 @@ def train_reward_model(
         raise ModelError("a reward model takes neither tuning.lora.quantised nor the variant pissa: leave them out")
     loaded = _fresh(base, recipe, dtype, device)
     tokens = _renderer(RewardFormat(loaded))
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     long = over_length == "drop"
     found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
     held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
-    card = AdapterCard(
-        base=base,
-        base_sha256=weights_sha256(loaded.folder),
-        template=template_hash(),
-        chat_template_sha256=ChatFormat(loaded.tokenizer).template_sha256,
+    card = card_of(
+        loaded,
         data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
         seed=recipe.seed,
         config={"method": "reward", **lora.on_card(), **recipe.on_card()},

@@ -49,6 +49,11 @@ def render(chat_format: ChatFormat, pairs: Sequence[VoicePair]) -> tuple[Row, ..
     return tuple(rows)
 
 
+def shorter(*limits: int | None) -> int | None:
+    """The smallest of the limits in tokens that are set; None where none is."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def fit(rows: Sequence[Row], *, limit: int | None, drop: bool) -> Fitted:
     """Never truncates: a row over the limit is dropped and reported, or DataError names it.
 

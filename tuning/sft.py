@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
-from groundtone.models.adapter import AdapterCard
 from groundtone.models.adapter_files import adapter_sha256
 from groundtone.models.chat_format import ChatFormat
-from groundtone.models.weights import Base, weights_sha256
-from groundtone.prompts import template_hash
+from groundtone.models.weights import Base
 from groundtone.types import VoicePair
+from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.guard import Watch, make_guard
 from tuning.kl import KlTerm, rows_under
@@ -25,7 +24,7 @@ from tuning.lora import Lora, computes_in, load_for, on_card, put_on
 from tuning.recipe import Recipe
 from tuning.recorder import Line
 from tuning.replay import mix
-from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256
+from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256, shorter
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
 from tuning.shared_prompts import sharing
@@ -71,15 +70,12 @@ def train(
     """
     loaded = load_for(lora, base, dtype=dtype, device=device)
     chat_format = ChatFormat(loaded.tokenizer)
-    limit = min((n for n in (max_length, loaded.context_tokens) if n is not None), default=None)
+    limit = shorter(max_length, loaded.context_tokens)
     mixed = mix(pairs, replay, share=replay_share, seed=recipe.seed)
     fitted = fit(render(chat_format, mixed), limit=limit, drop=over_length == "drop")
     held = fit(render(chat_format, heldout), limit=limit, drop=True).rows if heldout else ()
-    card = AdapterCard(
-        base=base,
-        base_sha256=weights_sha256(loaded.folder),
-        template=template_hash(),
-        chat_template_sha256=chat_format.template_sha256,
+    card = card_of(
+        loaded,
         data_sha256=rows_sha256(fitted.rows, held),
         seed=recipe.seed,
         config={**on_card(lora), **recipe.on_card(), "replay_share": replay_share, "packing": packing}

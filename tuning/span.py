@@ -75,16 +75,8 @@ def train_reader(
         )
         own = {
             "num_train_epochs": 1,  # the rows are laid out for all passes, so that a resumed run sees the same batches
-            "weight_decay": 0.01,
-            "per_device_eval_batch_size": attempt.batching.size * 2,
-            "train_sampling_strategy": "sequential",
             "logging_steps": 10,
-            "save_strategy": "steps",
-            "save_steps": checkpoint_steps,
-            "eval_strategy": "steps" if held else "no",
-            "eval_steps": checkpoint_steps,
-            "prediction_loss_only": True,
-            "dataloader_pin_memory": False,
+            **in_order(attempt, every=checkpoint_steps, evaluate=bool(held)),
         }
         model = on.new_model()
         order = laid_out(
@@ -111,6 +103,21 @@ def train_reader(
         resume=resume,
         on_step=on_step,
     )
+
+
+def in_order(attempt: Attempt, *, every: int, evaluate: bool) -> dict[str, Any]:
+    """Arguments for an encoder whose rows were laid out for all passes: as they come, checkpoints `every` steps."""
+    return {
+        "weight_decay": 0.01,
+        "per_device_eval_batch_size": attempt.batching.size * 2,
+        "train_sampling_strategy": "sequential",
+        "save_strategy": "steps",
+        "save_steps": every,
+        "eval_strategy": "steps" if evaluate else "no",
+        "eval_steps": every,
+        "prediction_loss_only": True,
+        "dataloader_pin_memory": False,
+    }
 
 
 def laid_out(lengths: Sequence[int], *, size: int, epochs: int, seed: int) -> list[int]:

@@ -103,7 +103,7 @@ def trade(project: Project, run: Evaluation) -> None:
 def chain(project: Project, run: Evaluation) -> None:
     """Several adapters in sequence."""
     look.section("A chain of adapters", "Every suite at every stage: the base, then each adapter in training order.")
-    found = costs.chain_of(project.runs("forgetting"), run.candidate)
+    found = costs.chain_of(cache.chains(project.root), run.candidate)
     report = cache.document(project.runs_folder / found.id / "forgetting.json") if found else None
     shown = costs.chain_html(report) if report else ""
     if shown:

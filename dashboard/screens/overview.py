@@ -103,10 +103,11 @@ def cell(run: Evaluation, arm: str, metric: Metric, *, wide: bool = False) -> No
 
 def release_report(column: DeltaGenerator, root: Path, run: Evaluation) -> None:
     """The passport as one file; made when somebody asks for it."""
-    from eval.passport import to_html
-    from groundtone.joins.passport import release_passport
 
     def made() -> str:
+        from eval.passport import to_html
+        from groundtone.joins.passport import release_passport
+
         return to_html(release_passport(Project(root), run.id))
 
     column.download_button(
@@ -146,19 +147,19 @@ def changes(run: Evaluation, baseline: Evaluation | None) -> None:
     """Single questions that are right now and were not, and the other way round: against base, against another run."""
     look.section("What changed", "Questions whose answer became right or wrong, with both answers.")
     new = cache.claims(run)
-    pairs = [("the base", new, "base/rag", ("Base", "Tuned"))]
+    pairs = [("the base", run, "base/rag", ("Base", "Tuned"))]
     if baseline:
-        pairs.append((baseline.candidate, cache.claims(baseline), "tuned/rag", ("Baseline", "Candidate")))
+        pairs.append((baseline.candidate, baseline, "tuned/rag", ("Baseline", "Candidate")))
     for column, (against, old, arm, names) in zip(st.columns(2, gap="large"), pairs, strict=False):
         with column:
             st.html(f'<div class="gt-subtitle">Against {escape(against)}</div>')
-            for kind, found in views.flips(old, arm, new, "tuned/rag").items():
+            for kind, found in cache.flips(old, arm, run).items():
                 label = f"{len(found)} answer{'s' if len(found) != 1 else ''} {kind}"
                 with st.expander(label, icon=ICONS[kind]):
                     if not found:
                         st.html(f'<p class="gt-note">No answer was {kind}.</p>')
                         continue
-                    st.html(views.changed_html(views.pair_rows(found[:SHOWN], old, new), names))
+                    st.html(views.changed_html(views.pair_rows(found[:SHOWN], cache.claims(old), new), names))
                     if len(found) > SHOWN:
                         st.html(f'<p class="gt-note">The first {SHOWN} of {len(found)} are shown.</p>')
 

@@ -13,6 +13,7 @@ from groundtone.cli.show import next_step, note, print_json, print_table
 from groundtone.errors import DataError
 
 if TYPE_CHECKING:
+    from groundtone.settings import Settings
     from tuning.facts import Finding
 
 TEACHES_FACTS = 1
@@ -102,6 +103,16 @@ def report_data(
     raise typer.Exit(1 if report.refused else 0)
 
 
+def _source(settings: Settings, data: Path | None, *, out: Path) -> Path | str:
+    """The rows that a command rewrites. Raises DataError where it would write over them."""
+    from tuning.tables import locate
+
+    path = data or locate(settings.tuning.data, root=settings.root)
+    if isinstance(path, Path) and out.resolve() == path.resolve():
+        raise DataError(f"--out is {out}, the file that is read: name another one, so that the original stays")
+    return path
+
+
 @app.command("raft")
 def raft_data(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file of pairs; never the old one.")],
@@ -119,12 +130,9 @@ def raft_data(
     from groundtone.joins.raft import like_runtime, notes_of
     from groundtone.joins.voice_data import read_voice
     from tuning.fact_rows import to_json_lines
-    from tuning.tables import locate
 
     where, settings = open_project(project, overrides)
-    path = data or locate(settings.tuning.data, root=settings.root)
-    if isinstance(path, Path) and out.resolve() == path.resolve():
-        raise DataError(f"--out is {out}, the file that is read: name another one, so that the original stays")
+    _source(settings, data, out=out)  # refuses to write over it
     wanted = (settings.tuning.raft.share or 1.0) if share is None else share
     made = like_runtime(where, settings, read_voice(settings, data=data).pairs, share=wanted)
     write_atomic(out, to_json_lines(made.pairs))
@@ -157,12 +165,9 @@ def mask_data(
     from groundtone.joins.voice_data import columns_of
     from tuning.fact_rows import rewrite, to_json_lines
     from tuning.pairs import read_pairs
-    from tuning.tables import locate
 
     _, settings = open_project(project, overrides)
-    path = data or locate(settings.tuning.data, root=settings.root)
-    if isinstance(path, Path) and out.resolve() == path.resolve():
-        raise DataError(f"--out is {out}, the file that is read: name another one, so that the original stays")
+    path = _source(settings, data, out=out)
     pairs = read_pairs(path, columns=columns_of(settings.tuning))
     house = facts.house_phrases(settings)
     report = facts.check(pairs, None, house=house)  # whether a row teaches does not depend on the documents

@@ -23,6 +23,6 @@ class FeedbackConfig(BaseModel):
     retention_days: int | None = Field(
         None,
         ge=1,
-        description="Verdicts, votes, corrections and their rows are removed by `groundtone feedback expire` so many "
-        "days after they were given; null keeps them.",
+        description="Verdicts, votes, corrections and their rows are removed so many days after they were given, "
+        "by `groundtone feedback expire` and whenever the server starts; null keeps them.",
     )

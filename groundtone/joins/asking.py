@@ -10,7 +10,7 @@ from eval.config import Rival
 from eval.metrics import Metric, house_metrics
 from eval.metrics.retrieval import IN_INDEX, SHOWN, gold_in_index, gold_shown
 from eval.paired import Arm, by_arm
-from eval.runner import run
+from eval.runner import EvidenceOf, run
 from eval.style import Style
 from groundtone.grounding import select
 from groundtone.joins.answerers import endpoint, imported_rivals
@@ -21,7 +21,7 @@ from groundtone.settings import Settings
 from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question
 from retrieval.interface import SearchableIndex
 
-__all__ = ["ask_again", "ask_questions", "available_arms", "boilerplate_of", "metrics_of", "traces_of"]
+__all__ = ["ask_again", "ask_arms", "ask_questions", "available_arms", "boilerplate_of", "metrics_of", "traces_of"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -89,21 +89,45 @@ def ask_questions(
         arms[rival.name] = _rival(rival, settings, search, material.style, repeat)
 
     def ask(who: Mapping[str, Answerer], questions: Sequence[Question]) -> list[EvalRecord]:
-        return run(
+        return ask_arms(
+            settings,
+            material,
             who,
             questions,
             evidence=lambda q: _evidence(q, index, search.plain, material.edits, k=settings.search_k),
+            traces=traces_of(settings, index, material.edits),
             out_dir=out_dir,
-            metrics=metrics_of(settings, material) | traces_of(settings, index, material.edits),
-            boilerplate=boilerplate_of(material.style),
-            detector=detector_of(settings),
-            batch_size=settings.eval.batch_size,
             progress=progress,
         )
 
     unchanged = [q for q in material.questions if q.kind != "changed"]  # nobody elsewhere saw what was changed here
     imported = {} if only else imported_rivals(settings)
     return [*ask(arms, material.questions), *(ask(imported, unchanged) if imported else ())]
+
+
+def ask_arms(
+    settings: Settings,
+    material: Material,
+    arms: Mapping[str, Answerer],
+    questions: Sequence[Question],
+    *,
+    evidence: EvidenceOf,
+    out_dir: Path,
+    progress: Progress,
+    traces: Mapping[str, Metric] | None = None,
+) -> list[EvalRecord]:
+    """The questions under these arms, by the metrics and the detector of the project; `traces` are further metrics."""
+    return run(
+        arms,
+        questions,
+        evidence=evidence,
+        out_dir=out_dir,
+        metrics=metrics_of(settings, material) | dict(traces or {}),
+        boilerplate=boilerplate_of(material.style),
+        detector=detector_of(settings),
+        batch_size=settings.eval.batch_size,
+        progress=progress,
+    )
 
 
 def _rival(rival: Rival, settings: Settings, search: _Search, style: Style, repeat: int) -> Answerer:

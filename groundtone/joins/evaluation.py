@@ -8,13 +8,13 @@ from typing import Any
 
 from eval.detector_card import detector_card
 from eval.report import write_reports
-from eval.runner import run, run_general
+from eval.runner import run_general
 from eval.summary import summarise
 from groundtone.assistant import Voice
 from groundtone.feedback import Feedback
 from groundtone.files import now_iso
-from groundtone.joins.arms import ARMS, Models, described, detector_of, load_models
-from groundtone.joins.asking import ask_again, ask_questions, available_arms, boilerplate_of, metrics_of
+from groundtone.joins.arms import ARMS, Models, described, load_models
+from groundtone.joins.asking import ask_again, ask_arms, ask_questions, available_arms
 from groundtone.joins.blame_run import blame_records
 from groundtone.joins.drift import ask_harness, forgetting_sections
 from groundtone.joins.given import GivenContext
@@ -194,15 +194,13 @@ def ask_heldout(
         if generator is not None and generator.name != "extractive" and (not only or f"{who}/{where}" in only)
         if where == HELD_OUT or who != "prompted"
     }
-    return run(
+    return ask_arms(
+        settings,
+        material,
         arms,
         [Question(item, pair.prompt, kind="voice") for item, pair in material.heldout.items()],
         evidence=lambda _: (),
         out_dir=out_dir,
-        metrics=metrics_of(settings, material),
-        boilerplate=boilerplate_of(material.style),
-        detector=detector_of(settings),
-        batch_size=settings.eval.batch_size,
         progress=progress,
     )
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.answers import UNGRADED, GivenAnswer, read_answers
-from eval.runner import run
 from eval.suite import read_questions
 from groundtone.joins.answerers import Imported
-from groundtone.joins.arms import detector_of, style_of, with_reader
-from groundtone.joins.asking import boilerplate_of, metrics_of
+from groundtone.joins.arms import style_of, with_reader
+from groundtone.joins.asking import ask_arms
 from groundtone.joins.evaluation import conclude
 from groundtone.joins.indexing import open_index
 from groundtone.joins.material import Material, learned_bands
@@ -58,15 +57,13 @@ def review_answers(
                 return ()
             return [hit.passage for hit in found.search(question.text, k=settings.search_k, groups=question.groups)]
 
-        records = run(
+        records = ask_arms(
+            settings,
+            material,
             {arm: Imported(arm, rows)},
             [row.question for row in rows],
             evidence=evidence,
             out_dir=out_dir,
-            metrics=metrics_of(settings, material),
-            boilerplate=boilerplate_of(material.style),
-            detector=detector_of(settings),
-            batch_size=settings.eval.batch_size,
             progress=progress,
         )
         return conclude(

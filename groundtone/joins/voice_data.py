@@ -18,6 +18,7 @@ from tuning.config import TuningConfig
 from tuning.pairs import Columns, read_pairs, read_table
 from tuning.replay import read_prompts, read_replay
 from tuning.report import DataReport, data_report, levels_of
+from tuning.rows import shorter
 from tuning.split import sides_of
 from tuning.tables import content_sha256, locate
 
@@ -98,7 +99,7 @@ def report_on(settings: Settings, data: VoiceData, *, in_tokens: bool = True) ->
     if in_tokens:
         words = load_tokenizer(model_id(settings))
         chat_format = ChatFormat(words.tokenizer)
-        limit = min((n for n in (given.max_length, words.context_tokens) if n is not None), default=None)
+        limit = shorter(given.max_length, words.context_tokens)
     return data_report(
         data.pairs,
         where=data.where,

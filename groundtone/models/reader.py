@@ -27,9 +27,7 @@ from groundtone.models.weights import weights_sha256
 from groundtone.text import Span, sentence_spans
 
 BUNDLED = "minilm"
-FEW_TOKENS = (
-    2048  # a call of at most that many is read in numpy while torch is not imported: sooner done than importing
-)
+FEW_TOKENS = 2048  # in a call that numpy reads while torch is not imported: sooner done than importing
 _LONGEST_SPAN = 48  # tokens
 _BATCH_TOKENS = 4096
 TENSORS = "adapter_model.safetensors"

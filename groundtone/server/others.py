@@ -98,7 +98,7 @@ def _store(state: State, said: VoteFeedback | CorrectionFeedback | VerdictFeedba
         return state.feedback.add_verdict(verdict, about=about).time
     if isinstance(said, CorrectionFeedback):
         preference = Preference(said.prompt, said.correction, said.reply, tuple(said.context), said.reason)
-        return state.feedback.add_vote(Vote(preference, person, about=about)).time
+        return state.feedback.add_correction(preference, person=person, about=about).time
     preference = Preference(said.prompt, said.chosen, said.rejected, tuple(said.context), said.reason)
     return state.feedback.add_vote(Vote(preference, person, said.outcome, about=about)).time
 

@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from groundtone.errors import UserError
+from groundtone.joins.retention import expire
 from groundtone.keys import KeyFile
 from groundtone.project import Project
 from groundtone.server.app import create_app
@@ -24,6 +25,9 @@ def serve(project: Project, settings: Settings) -> None:
     given = settings.server
     check_open(project, settings)
     listening = listen(given.host, given.port)
+    old = expire(project, settings)
+    if old is not None:
+        log.info("; ".join(old.lines()))
     app = create_app(project, settings)
     config = uvicorn.Config(
         app,

@@ -249,7 +249,8 @@ def test_the_report_says_difference_for_one_adapter(tmp_path: Path) -> None:
 def test_the_evaluation_report_shows_warnings_safety_and_what_the_harness_left_out() -> None:
     base = records("base", **{HARMFUL: [1] * 30, LOOKALIKE: [1] * 30})
     meek = records("tuned", **{HARMFUL: [0] * 30, LOOKALIKE: [1] * 30})
-    before = summarise([*base, *meek], run="r", margins=dict.fromkeys(("leak", "hallucination"), 0.05) | MARGINS)
+    margins = {"general": 0.05, "leak": 0.05, "correct": 0.05, "hallucination": 0.05, "follows_change": 0.05}
+    before = summarise([*base, *meek], run="r", margins=margins | {"format": 0.0, "tone": 0.0}, resamples=200)
     bits = {f"t{n}": 1.0 + n / 100 for n in range(40)}
     beside: dict[str, Any] = {
         "drift": {"rows": [bits_row("prose", bits, {text: n + 0.05 for text, n in bits.items()})], "why": ""},

@@ -11,6 +11,7 @@ import pytest
 from groundtone.answer_spans import ReadingRetriever, best_value, mark, shared_words
 from groundtone.assistant import Assistant
 from groundtone.models.extractive import ExtractiveModel
+from groundtone.models.reader import InSentence
 from groundtone.text import sentence_spans
 from groundtone.types import Hit, Passage
 
@@ -34,15 +35,8 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Part:
-    sentence: tuple[int, int]
-    answer: tuple[int, int]
-    score: float
-
-
-@dataclass(frozen=True)
 class Read:
-    sentences: tuple[Part, ...]
+    sentences: tuple[InSentence, ...]
 
 
 class KnowsHours:
@@ -57,10 +51,10 @@ class KnowsHours:
     def read_many(self, rows: Sequence[tuple[str, str, str]]) -> list[Read]:
         return [Read(tuple(self._part(text, *span) for span in sentence_spans(text))) for _, _, text in rows]
 
-    def _part(self, text: str, start: int, end: int) -> Part:
+    def _part(self, text: str, start: int, end: int) -> InSentence:
         at = text.find("48 hours", start, end)
         answer, score = ((at, at + 8), self.score) if at >= 0 else ((start, start + 3), -99.0)
-        return Part((start, end), answer, score)
+        return InSentence((start, end), answer, score)
 
 
 def quoting(score: float, *, min_answer: float | None = 0.0, k: int = 2) -> Assistant:
@@ -116,7 +110,7 @@ def test_a_passage_without_sentences_has_no_answer() -> None:
 def test_shared_words_choose_between_sentences_and_do_not_count_for_refusing() -> None:
     text = "The Heron costs 49 euros. The Otter costs 38 euros."
     hit = shelf_hit(0, text)
-    parts = tuple(Part(span, span, 1.0) for span in sentence_spans(text))
+    parts = tuple(InSentence(span, span, 1.0) for span in sentence_spans(text))
     ((found, with_words),) = mark("What does the Otter cost?", [hit], [Read(parts)])
     assert text[slice(*found.best[0])] == "The Otter costs 38 euros."
     assert found.answer_score == 1.0

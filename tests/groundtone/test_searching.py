@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from groundtone.answer_spans import ReadingRetriever
 from groundtone.assistant import Assistant
 from groundtone.models.extractive import ExtractiveModel
+from groundtone.models.reader import InSentence
 from groundtone.searching import BatchRetriever, find, fused, phrasings
 from groundtone.text import sentence_spans, words
 from groundtone.types import Hit, Passage, Question, Turn
@@ -55,15 +56,8 @@ class Batches(Shelf):
 
 
 @dataclass(frozen=True)
-class Part:
-    sentence: tuple[int, int]
-    answer: tuple[int, int]
-    score: float
-
-
-@dataclass(frozen=True)
 class Read:
-    sentences: tuple[Part, ...]
+    sentences: tuple[InSentence, ...]
 
 
 class CountsLetters:
@@ -78,7 +72,12 @@ class CountsLetters:
     def read_many(self, rows: Sequence[tuple[str, str, str]]) -> list[Read]:
         self.calls.append([question for question, _, _ in rows])
         return [
-            Read(tuple(Part((a, b), (a, b), len(set(question) & set(text[a:b])) / 10) for a, b in sentence_spans(text)))
+            Read(
+                tuple(
+                    InSentence((a, b), (a, b), len(set(question) & set(text[a:b])) / 10)
+                    for a, b in sentence_spans(text)
+                )
+            )
             for question, _, text in rows
         ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +19,7 @@ from groundtone.cli.main import app
 from groundtone.errors import ConfigError, ProjectError
 from groundtone.project import Project, Run
 from groundtone.settings import Settings, load_settings
-from tests.protocol_servers import serving
+from tests.protocol_servers import Replying, serving
 
 QUESTIONS = [
     {"id": f"a{n}", "question": f"How long are {what} kept?", "values": [[f"{n + 2} days"]],
@@ -30,7 +29,7 @@ QUESTIONS = [
 DOCUMENT = "# Post room\n\n" + " ".join(q["quotes"][0][1] for q in QUESTIONS) + "\n"  # type: ignore[index]
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(Replying):
     """Answers by the question: slowly, with garbage, with nothing, with an error, with 50 kB, or another each time."""
 
     asked: ClassVar[dict[str, int]] = {}
@@ -43,28 +42,14 @@ class Endpoint(BaseHTTPRequestHandler):
         if word == "letters":
             time.sleep(1.0)
         if word == "keys":
-            return self._send(200, "<html>garbage")
+            return self.send("<html>garbage")
         if word == "badges":
-            return self._send(500, '{"error": {"message": "down"}}')
+            return self.send('{"error": {"message": "down"}}', status=500)
         said = {"crates": "", "coats": "Kept for 7 days. " * 3000}.get(word, f"Answer {self.asked[word]}: 2 days [1].")
         choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         head = {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"]}
-        return self._send(200, json.dumps({**head, "choices": [choice], "usage": usage}))
-
-    def _send(self, status: int, text: str) -> None:
-        data = text.encode("utf-8")
-        try:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except BrokenPipeError:
-            self.close_connection = True  # whoever asked has given up
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        return self.send(json.dumps({**head, "choices": [choice], "usage": usage}))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 import pytest
@@ -11,12 +10,12 @@ from groundtone.errors import ModelError
 from groundtone.models.chat import ChatModel
 from groundtone.models.load import load_generator
 from groundtone.prompts import closed_book
-from tests.protocol_servers import serving
+from tests.protocol_servers import Replying, serving
 
 KEY = "sk-very-secret-12345"
 
 
-class FakeServer(BaseHTTPRequestHandler):
+class FakeServer(Replying):
     """Chat completions that echo the last message; "please fail" answers 400 and repeats the key that was sent."""
 
     seen: ClassVar[list[dict]] = []
@@ -26,8 +25,9 @@ class FakeServer(BaseHTTPRequestHandler):
         self.seen.append({"path": self.path, "key": self.headers.get("Authorization", ""), **body})
         text = f" Echo: {body['messages'][-1]['content']} "
         if "please fail" in text:
-            self._send(
-                400, json.dumps({"error": {"message": f"no such model, key was {self.headers['Authorization']}"}})
+            self.send(
+                json.dumps({"error": {"message": f"no such model, key was {self.headers['Authorization']}"}}),
+                status=400,
             )
             return
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
@@ -36,25 +36,14 @@ class FakeServer(BaseHTTPRequestHandler):
         if not body.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
             usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-            self._send(200, json.dumps({**head, "choices": [choice], "usage": usage}))
+            self.send(json.dumps({**head, "choices": [choice], "usage": usage}))
             return
         head["object"] = "chat.completion.chunk"
         pieces = [{"content": part} for part in (text[:4], text[4:9], text[9:])]
         choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in pieces]
         choices.append({"index": 0, "delta": {}, "finish_reason": finish})
         events = [json.dumps({**head, "choices": [choice]}) for choice in choices]
-        self._send(200, "".join(f"data: {e}\n\n" for e in [*events, "[DONE]"]), kind="text/event-stream")
-
-    def _send(self, status: int, text: str, kind: str = "application/json") -> None:
-        data = text.encode("utf-8")
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        self.send("".join(f"data: {e}\n\n" for e in [*events, "[DONE]"]), kind="text/event-stream")
 
 
 @pytest.fixture

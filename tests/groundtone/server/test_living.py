@@ -15,6 +15,7 @@ import pytest
 
 from groundtone import pipeline
 from groundtone.feedback import Feedback
+from groundtone.inert import inert
 from groundtone.models.generate import LocalModel
 from groundtone.project import Project
 from groundtone.prompts import closed_book
@@ -48,8 +49,8 @@ def test_a_promotion_counts_at_once_and_a_removed_run_is_a_clear_404(
         assert voices[-1] == content(served.ask(model=f"{run}+rag", max_tokens=8))
     assert len({untuned, *voices}) == 3
     alone = LocalModel.load(str(tiny_folder), adapter=local_project.run_path(first) / "adapter")
-    expected = alone.generate([closed_book(QUESTION)], max_new_tokens=8)[0].text
-    assert content(served.ask(model=first, max_tokens=8)) == expected
+    written = alone.generate([closed_book(QUESTION)], max_new_tokens=8)[0].text
+    assert content(served.ask(model=first, max_tokens=8)) == inert(written).strip()
     listed = [m["id"] for m in httpx.get(f"{served.url}/v1/models").json()["data"]]
     assert {first, f"{second}+rag"} <= set(listed)
     shutil.rmtree(local_project.run_path(first))

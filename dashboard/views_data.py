@@ -1,0 +1,115 @@
+"""The data report and the facts in tone data as tables, and which rows a finding is about. No Streamlit."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dashboard.edits import Decision, Row
+from dashboard.runs import items
+from groundtone.errors import ProjectError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMEOUT_S = 300.0
+ALL_ROWS = "all rows"
+FACTS = "facts"
+LEVELS = {"refuse": "✕ refuses to train", "report": "! reported"}
+_LINE = re.compile(r":(\d+)(?=\s|$|,)")
+_DECIDED = {"keep": "✓ keep", "drop": "✕ drop", "edit": "✎ edited"}
+
+
+def report_command(root: Path, what: str) -> list[str]:
+    """`groundtone data report` (without weights: as text only) or `groundtone data check` as a process."""
+    assert what in ("report", "check"), what
+    extra = ["--text-only"] if what == "report" else []
+    return [sys.executable, "-P", "-m", "groundtone.cli.main", "data", what, *extra, "--json", "--project", str(root)]
+
+
+def run_report(command: Sequence[str]) -> dict[str, Any]:
+    """The JSON that the process printed; 1 is its word for "would refuse". Raises ProjectError with its last lines."""
+    try:
+        done = subprocess.run(
+            list(command), capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_S, check=False
+        )
+        found = json.loads(done.stdout) if done.returncode in (0, 1) else None
+    except subprocess.TimeoutExpired as error:
+        raise ProjectError(f"the check took longer than {TIMEOUT_S:.0f} s and was stopped") from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ProjectError(" ".join(done.stderr.strip().splitlines()[-3:]) or f"exit code {done.returncode}")
+    return found
+
+
+def issues_table(report: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per finding of a data report, those that refuse to train first."""
+    import pandas as pd
+
+    levels = report.get("levels") if isinstance(report.get("levels"), dict) else {}
+    rows = [
+        {
+            "Check": str(finding.get("check", "")),
+            "Weight": LEVELS.get(str((levels or {}).get(finding.get("check"))), "noted"),
+            "Cases": len(finding.get("where") or ()),
+            "What": str(finding.get("why", "")),
+            "What to do": str(finding.get("fix", "")),
+        }
+        for finding in items(report.get("findings"))
+    ]
+    order = list(LEVELS.values())
+    rows.sort(key=lambda row: order.index(str(row["Weight"])) if row["Weight"] in order else len(order))
+    return pd.DataFrame(rows, columns=["Check", "Weight", "Cases", "What", "What to do"])
+
+
+def lines_of(report: Mapping[str, Any], check: str, *, file: str) -> list[int]:
+    """The line numbers of `file` that a check found, in its order, each once."""
+    numbers: dict[int, None] = {}
+    for finding in items(report.get("findings")):
+        for place in finding.get("where") or () if finding.get("check") == check else ():
+            for part in str(place).split(" = "):
+                match = re.search(_LINE, part) if file in part else None
+                if match:
+                    numbers[int(match[1])] = None
+    return list(numbers)
+
+
+def facts_table(checked: Mapping[str, Any], rows: Sequence[Row]) -> pd.DataFrame:
+    """Facts that replies would teach: line, kind, value, where the documents say it, what to do."""
+    import pandas as pd
+
+    facts = checked.get("facts")
+    found = []
+    for finding in items(facts.get("findings") if isinstance(facts, dict) else None):
+        at = finding.get("row")
+        line = rows[at].number if isinstance(at, int) and 0 <= at < len(rows) else None
+        found.append(
+            (line, finding.get("kind"), finding.get("text"), finding.get("where"), finding.get("source"))
+        )
+    return pd.DataFrame(found, columns=["Line", "Kind", "Value", "Where it stands", "Source"])
+
+
+def rows_table(rows: Sequence[Row], decisions: Mapping[str, Decision]) -> pd.DataFrame:
+    """Rows with what was decided on each."""
+    import pandas as pd
+
+    shown = []
+    for row in rows:
+        decision = decisions.get(row.key)
+        data = json.loads(decision.text) if decision and decision.word == "edit" else row.data
+        shown.append(
+            (
+                row.number,
+                _DECIDED[decision.word] if decision else "",
+                str(data.get("prompt", "")),
+                str(data.get("reply", "")),
+                str(data.get("source", "")),
+            )
+        )
+    return pd.DataFrame(shown, columns=["Line", "Decision", "Prompt", "Reply", "Source"])
