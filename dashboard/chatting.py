@@ -17,6 +17,8 @@ from groundtone.types import Preference
 
 ARMS = ("base/rag", "tuned/rag")
 CHOICES: Mapping[str, str] = {"A": "A is better", "B": "B is better", "tie": "Tie", "both bad": "Both bad"}
+SIDES = "AB"
+VOICE_REASONS = ("tone", "format", "too long")  # these votes become preference rows, "wrong fact" grounding rows
 REASONS = ("tone", "wrong fact", "format", "too long")
 
 
@@ -36,6 +38,7 @@ class Turn:
     arms: tuple[str, str]
     replies: list[Reply] = field(default_factory=lambda: [Reply(), Reply()])
     vote: str = ""
+    edited: bool = False
 
 
 def not_ready(root: Path) -> Problem | None:
@@ -74,6 +77,30 @@ def to_vote(turn: Turn, choice: str, *, person: str, reason: str, blind: bool) -
     outcomes = {"tie": "tie", "both bad": "both bad"}
     about = {"chosen_arm": turn.arms[better], "rejected_arm": turn.arms[1 - better], "blind": blind}
     return Vote(preference, person, outcomes.get(choice, "chosen"), about=about)  # type: ignore[arg-type]
+
+
+def to_correction(turn: Turn, text: str, *, reason: str) -> tuple[Preference, dict[str, Any]]:
+    """The edited winner as preferred to what it was, and what it is about."""
+    slot = SIDES.index(turn.vote)
+    answer = turn.replies[slot].answer
+    preference = Preference(turn.question, text, str(answer.get("text", "")), tuple(_context(answer)), reason)
+    return preference, {"arm": turn.arms[slot], "answer_id": str(answer.get("id", ""))}
+
+
+def usable_html(votes: Sequence[Vote]) -> str:
+    """How many votes can teach what, and the commands that make rows of them and tune."""
+    chosen = [vote for vote in votes if vote.outcome == "chosen"]
+    voice = sum(vote.preference.reason in VOICE_REASONS for vote in chosen)
+    facts = sum(vote.preference.reason == "wrong fact" for vote in chosen)
+    bare = len(chosen) - voice - facts
+    pairs = f"{voice} usable pair{'' if voice == 1 else 's'}"
+    tune = ": tune" if voice else ""
+    return (
+        f'<p class="gt-note"><b>{pairs}{tune}</b><br>{facts} about a wrong fact (they become grounding rows, never '
+        f"tone rows), {bare} without a reason that teaches</p>"
+        '<div class="gt-command">Run <code>groundtone data from-feedback</code></div>'
+        '<div class="gt-command">then <code>groundtone loop</code></div>'
+    )
 
 
 def _context(answer: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import hmac
-import ipaddress
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 APP = Path(__file__).parent / "app.py"
 PROJECT_VARIABLE = "GROUNDTONE_PROJECT"
-_COST = {"n": 2**14, "r": 8, "p": 1}  # RFC 7914's interactive use: 16 MiB and some 50 ms per try
 
 
 class UserConfig(BaseModel):
@@ -44,31 +39,6 @@ class DashboardConfig(BaseModel):
     users: dict[str, UserConfig] = Field({}, description="Who may log in, by name or, with oidc, by e-mail address.")
     groups: list[str] = Field([], description="Groups of whoever looks, while there is no login.")
     read_only: bool = Field(False, description="Nobody may judge, vote or start work from the dashboard.")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def hash_password(password: str) -> str:
-    """A salted scrypt hash for dashboard.users."""
-    salt = secrets.token_hex(16)
-    return f"scrypt-{salt}-{_hashed(password, salt)}"
-
-
-def password_matches(password: str, stored: str) -> bool:
-    """Whether a password has this hash, compared in constant time; a hash that is none matches nothing."""
-    kind, _, rest = stored.partition("-")
-    salt, _, wanted = rest.partition("-")
-    return kind == "scrypt" and bool(wanted) and hmac.compare_digest(_hashed(password, salt), wanted)
-
-
-def _hashed(password: str, salt: str) -> str:
-    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt.encode(), **_COST).hex()
 
 
 def project_folder(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Path:

@@ -79,15 +79,15 @@ def retention_table(curve: Mapping[str, Any]) -> pd.DataFrame:
             continue
         suites = {row.get("suite"): row for row in items(evidence.get("forgetting"))}
         tone, kept = estimate(figures.get("tone")), estimate((suites.get(ALL_SUITES) or {}).get("difference"))
-        if tone is None or kept is None:
+        if tone is None or kept is None or tone.mean is None or kept.mean is None:  # not measured is no point
             continue
         rows.append(
             {
                 "Point": f"strength {number(point.get('strength')) or 0:g}",
-                "Tone": 100 * (tone.mean or 0),
-                "Kept": 100 * (kept.mean or 0),
-                "Low": 100 * (kept.mean if kept.low is None else kept.low or 0),
-                "High": 100 * (kept.mean if kept.high is None else kept.high or 0),
+                "Tone": 100 * tone.mean,
+                "Kept": 100 * kept.mean,
+                "Low": 100 * (kept.mean if kept.low is None else kept.low),
+                "High": 100 * (kept.mean if kept.high is None else kept.high),
                 "n": kept.n,
             }
         )
@@ -153,7 +153,8 @@ def chain_html(report: Mapping[str, Any]) -> str:
     chain = report.get("chain")
     if not isinstance(chain, dict):
         return ""
-    stages = [str(s) for s in chain.get("stages") or ()]
+    named = chain.get("stages")
+    stages = [str(stage) for stage in named] if isinstance(named, list) else []
     columns = items(chain.get("suites"))
     matrix = chain.get("matrix")
     if not stages or not columns or not isinstance(matrix, dict):

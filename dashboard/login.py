@@ -11,8 +11,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.config import DashboardConfig, UserConfig, hash_password, is_loopback, password_matches, project_folder
+from dashboard.config import DashboardConfig, UserConfig, project_folder
+from groundtone.addresses import is_loopback
 from groundtone.errors import GroundtoneError
+from groundtone.passwords import hash_password, password_matches
 from groundtone.project import Project
 from groundtone.settings import load_settings
 
@@ -44,11 +46,15 @@ def viewer() -> Viewer:
 
 
 def gate() -> None:
-    """Ask for the login where one is configured; the script ends here until it is given."""
+    """Ask for the login where one is configured; the script ends here until it is given.
+
+    Where groundtone.yaml cannot be read nobody knows who may see what: everything is shown to this machine only.
+    """
     config = _config()
     if config is None:
-        return
-    if config.login == "none":
+        st.error("groundtone.yaml cannot be read, so nothing can be changed from here: `groundtone doctor` says why.")
+        _refuse_open_network()
+    elif config.login == "none":
         _refuse_open_network()
     elif config.login == "password":
         _password(config)
@@ -62,8 +68,7 @@ def _config() -> DashboardConfig | None:
         return DashboardConfig()
     try:
         return _read(str(root), Project(root).config_path.stat().st_mtime_ns)
-    except GroundtoneError as error:
-        st.error(f"groundtone.yaml cannot be read, so nothing can be changed from here: {error}")
+    except GroundtoneError:
         return None
 
 

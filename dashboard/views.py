@@ -227,7 +227,7 @@ CARD = (
 def card_html(card: Mapping[str, Any]) -> str:
     """The detector card's figures, each with its interval and n; one that could not be measured says so."""
     cells = []
-    for name, label in CARD.items():
+    for name, label in CARD:
         value = estimate(card.get(name))
         figure = f"{value.mean:.2f}" if value and value.mean is not None else "–"
         note = "not measured" if value is None else f"{interval(value)} · n {value.n}"

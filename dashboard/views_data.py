@@ -89,9 +89,7 @@ def facts_table(checked: Mapping[str, Any], rows: Sequence[Row]) -> pd.DataFrame
     for finding in items(facts.get("findings") if isinstance(facts, dict) else None):
         at = finding.get("row")
         line = rows[at].number if isinstance(at, int) and 0 <= at < len(rows) else None
-        found.append(
-            (line, finding.get("kind"), finding.get("text"), finding.get("where"), finding.get("source"))
-        )
+        found.append((line, finding.get("kind"), finding.get("text"), finding.get("where"), finding.get("source")))
     return pd.DataFrame(found, columns=["Line", "Kind", "Value", "Where it stands", "Source"])
 
 

@@ -110,9 +110,13 @@ def ranks_table(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, 
         row |= {"Score": number(hit.get("score")), "File": passage.get("source"), "Section": passage.get("heading")}
         row["Passage"] = passage.get("text")
         rows.append(row)
-    table = pd.DataFrame(sorted(rows, key=lambda row: (not row[""], row["Rank"])))
+    table = pd.DataFrame(sorted(rows, key=_pinned))
     empty = [label for label in STAGES.values() if label in table and table[label].isna().all()]
     return table.drop(columns=empty)
+
+
+def _pinned(row: Mapping[str, Any]) -> tuple[bool, int]:
+    return not row[""], int(row["Rank"])
 
 
 def gold_line(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, str]]) -> str:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 EXAMPLES = 5  # failing replies that are kept per rule and arm
 SHOWN_CHARS = 600
 # How a tone score explains itself: "words in the reply 54 is above 15 to 27".
-_BAND = re.compile(r"(?P<name>.+?) (?P<value>-?[\d.]+) is (?P<side>above|below) (?P<low>-?[\d.]+) to (?P<high>-?[\d.]+)")
+_BAND = re.compile(
+    r"(?P<name>.+?) (?P<value>-?[\d.]+) is (?P<side>above|below) (?P<low>-?[\d.]+) to (?P<high>-?[\d.]+)"
+)
 _FIGURE = re.compile(r"\bhas \d+ ")  # "has 54 words, more than 50": the same rule whatever the length was
 _RULE = re.compile(r", (?=it |has |says |does |is |matches |lacks )")
 
@@ -227,4 +229,3 @@ def facts_html(facts: Sequence[tuple[str, str]]) -> str:
         + "".join(f"<div><span>{escape(n)}</span>{escape(v)}</div>" for n, v in facts)
         + "</div>"
     )
-

@@ -191,13 +191,14 @@ def worst_predictions(records: Path, *, arm: str = "tuned/heldout") -> list[dict
                 scores = {key: _score(row, key) for key in ("tone", "format")}
                 known = [value for value, _ in scores.values() if value is not None]
                 if known:
-                    shown = {
+                    mean = sum(known) / len(known)
+                    shown: dict[str, Any] = {
                         "question": str(row["question"].get("text", "")),
                         "reply": str(row["answer"].get("text", "")),
                         "why": "; ".join(why for value, why in scores.values() if why and (value or 0) < 1),
-                        "score": sum(known) / len(known),
+                        "score": mean,
                     }
-                    heapq.heappush(heap, (-shown["score"], -at, shown))
+                    heapq.heappush(heap, (-mean, -at, shown))
                     if len(heap) > WORST:
                         heapq.heappop(heap)
     except OSError:

@@ -62,9 +62,7 @@ def job_html(job: Job, progress: Progress | None) -> str:
     label = COMMANDS.get(job.kind, (job.kind, ""))[0]
     far = f" · {escape(progress.stage)} {progress.done}/{progress.total}" if progress and job.state == "running" else ""
     code = f" (exit code {job.code})" if job.state == "failed" else ""
-    return (
-        f'<p class="gt-note"><b><span aria-hidden="true">{icon}</span> {escape(label)}</b><br>{words}{code}{far}</p>'
-    )
+    return f'<p class="gt-note"><b><span aria-hidden="true">{icon}</span> {escape(label)}</b><br>{words}{code}{far}</p>'
 
 
 def shown_command(command: Sequence[str]) -> str:

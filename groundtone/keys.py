@@ -19,12 +19,12 @@ from pathlib import Path
 
 from groundtone.errors import IntegrityError, ProjectError, UserError
 from groundtone.files import now_iso, write_atomic
+from groundtone.passwords import new_salt, salted_hash
 
 __all__ = ["Key", "KeyFile"]
 
 SCHEMA_VERSION = 1
 _KEY = re.compile(r"gt-([0-9a-f]{8})-([A-Za-z0-9_-]{43})")
-_COST = {"n": 2**14, "r": 8, "p": 1}  # 16 MiB and some 50 ms once per key and process: RFC 7914's interactive use
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class KeyFile:
         keys = self.listed()
         if not name.strip() or any(key.name == name and not key.revoked for key in keys):
             raise UserError(f"a key needs a name of its own, got {name!r}: choose another or revoke that one first")
-        secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
-        key = Key(secrets.token_hex(4), name, salt, _hashed(secret, salt), tuple(groups), tuple(models), now_iso())
+        secret, salt = secrets.token_urlsafe(32), new_salt()
+        key = Key(secrets.token_hex(4), name, salt, salted_hash(secret, salt), tuple(groups), tuple(models), now_iso())
         self._write([*keys, key])
         return f"gt-{key.id}-{secret}"
 
@@ -92,7 +92,7 @@ class KeyFile:
             known = key is not None and self._verified.get(digest) == key.id
         if key is None or match is None or key.revoked:
             return None
-        if not known and not hmac.compare_digest(_hashed(match[2], key.salt), key.hash):
+        if not known and not hmac.compare_digest(salted_hash(match[2], key.salt), key.hash):
             return None
         with self._lock:
             self._verified[digest] = key.id
@@ -121,7 +121,3 @@ class KeyFile:
         text = json.dumps({"schema": SCHEMA_VERSION, "keys": [asdict(key) for key in keys]}, indent=2)
         write_atomic(self.path, text + "\n")
         os.chmod(self.path, 0o600)
-
-
-def _hashed(secret: str, salt: str) -> str:
-    return hashlib.scrypt(secret.encode("ascii"), salt=bytes.fromhex(salt), **_COST).hex()  # type: ignore[arg-type]

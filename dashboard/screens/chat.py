@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cache, chatting, look, marks, runbar
+from dashboard import cache, chatting, login, look, marks, runbar, views_tone
 from dashboard.runs import Problem
 from dashboard.worker import ChatRequest
 from groundtone.errors import GroundtoneError
@@ -38,6 +38,7 @@ def main() -> None:
     for number, turn in enumerate(turns):
         show(turn, blind=blind)
         vote(cache.feedback(choice.root), turn, number, blind=blind)
+    standing(cache.feedback(choice.root))
     question = st.chat_input("Ask about the documents", max_chars=2000)
     if question and question.strip():
         ask(choice.root, turns, question.strip(), blind=blind)
@@ -62,13 +63,20 @@ def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -
     """The vote on a turn, or what was voted."""
     if any(reply.error for reply in turn.replies):
         return
+    may_write = login.viewer().may_write
     if turn.vote:
         st.html(chatting.voted_html(turn))
+        if may_write and turn.vote in chatting.SIDES:
+            edit_winner(feedback, turn, number)
+        return
+    if not may_write:
+        st.html('<p class="gt-note">Read-only: votes are not taken here.</p>')
         return
 
     def store(choice: str) -> None:
         reason = st.session_state.get(f"reason-{number}") or ""
-        person = str(st.session_state.get("person", "")).strip() or "anonymous"
+        person = login.viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
+        st.session_state[f"kept-reason-{number}"] = reason
         feedback.add_vote(chatting.to_vote(turn, choice, person=person, reason=reason, blind=blind))
         turn.vote = choice
 
@@ -77,6 +85,37 @@ def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -
             st.button(label, key=f"vote-{choice}-{number}", on_click=store, args=(choice,))
         st.html('<span class="gt-note">because of</span>', width="content")
         st.pills("Because of", chatting.REASONS, key=f"reason-{number}", label_visibility="collapsed")
+
+
+def edit_winner(feedback: Feedback, turn: chatting.Turn, number: int) -> None:
+    """The better reply as it should have been; stored as a correction that was preferred to it."""
+    won = str(turn.replies[chatting.SIDES.index(turn.vote)].answer.get("text", ""))
+    with st.popover("Edit the winner", icon=":material/edit:"), st.form(f"edit-{number}", border=False):
+        text = st.text_area("What you would send", won, height=160, key=f"edited-{number}").strip()
+        if st.form_submit_button("Store", disabled=turn.edited) and text and text != won:
+            person = login.viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
+            reason = st.session_state.get(f"kept-reason-{number}") or "tone"
+            preference, about = chatting.to_correction(turn, text, reason=reason)
+            feedback.add_correction(preference, person=person, about=about)
+            turn.edited = True
+            st.html('<p class="gt-voted"><b aria-hidden="true">✓</b>Stored as a correction.</p>')
+
+
+def standing(feedback: Feedback) -> None:
+    """How the tuned model stands in people's votes, and what can be tuned on them."""
+    votes = feedback.votes()
+    if not votes:
+        return
+    look.section("How it stands", "Votes between base and tuned; a tie counts half, at 50 % neither is better.")
+    left, right = st.columns([1.6, 1], gap="large", vertical_alignment="center")
+    rates = {"blind votes": views_tone.voted_rate(votes), "all votes": views_tone.voted_rate(votes, blind_only=False)}
+    table = views_tone.rates_table(rates)
+    with left:
+        if table.empty:
+            st.html('<p class="gt-note">No vote says yet which of the two is better.</p>')
+        else:
+            st.altair_chart(views_tone.rates_chart(table, look.chart_colours().accent), width="stretch")
+    right.html(chatting.usable_html(votes))
 
 
 def ask(root: Path, turns: list[chatting.Turn], question: str, *, blind: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import edits, look, login, runbar, views_data, views_training
+from dashboard import edits, login, look, runbar, views_data, views_training
 from dashboard.edits import Edits, Row
 from dashboard.runs import Problem
 from groundtone.errors import GroundtoneError
@@ -81,7 +81,9 @@ def issues(root: Path, report: dict[str, Any]) -> str:
 
 def facts_in(root: Path, rows: list[Row]) -> list[int]:
     """Facts that the replies would teach; returns their lines."""
-    with st.expander("Facts in tone data", icon=":material/psychology_alt:", expanded="fresh-facts" in st.session_state):
+    with st.expander(
+        "Facts in tone data", icon=":material/psychology_alt:", expanded="fresh-facts" in st.session_state
+    ):
         st.html('<p class="gt-note">A fact belongs into the documents, where it can be changed; not into weights.</p>')
         if st.button("Look for facts", key="look-facts", icon=":material/search:"):
             ask(root, "check", "fresh-facts")
@@ -145,7 +147,7 @@ def save(root: Path, rows: list[Row], name: str) -> None:
     look.section("Cleaned set", "The file that was read stays as it is; a new one is written, named by its hash.")
     st.html(
         f'<p class="gt-note"><b>{len(known)}</b> of {len(rows)} rows decided: {known.count("keep")} kept, '
-        f'{known.count("edit")} edited, {known.count("drop")} dropped.</p>'
+        f"{known.count('edit')} edited, {known.count('drop')} dropped.</p>"
     )
     if st.button("Export the cleaned set", icon=":material/save:", key="export", disabled=not login.viewer().may_write):
         try:

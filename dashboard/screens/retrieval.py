@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import look, login, runbar, views_retrieval
+from dashboard import login, look, runbar, views_retrieval
 from dashboard.runs import Evaluation, Problem
 from dashboard.views_retrieval import Sought
 from groundtone.errors import GroundtoneError
@@ -108,7 +108,9 @@ def recall(root: Path) -> None:
     path = Project(root).folder / "retrieval_eval.json"
     table = curve(str(path), path.stat().st_mtime_ns if path.exists() else 0)
     if table.empty:
-        look.problem(Problem("Search was not measured by stage", "No record of it.", "groundtone eval-search --per-stage"))
+        look.problem(
+            Problem("Search was not measured by stage", "No record of it.", "groundtone eval-search --per-stage")
+        )
     else:
         st.altair_chart(views_retrieval.recall_chart(table), width="stretch")
         st.html(f'<p class="gt-note">{int(table["n"].max())} questions.</p>')

@@ -109,7 +109,9 @@ def classifier(run: Evaluation) -> None:
     if facts:
         st.html(views_tone.facts_html(facts))
     else:
-        look.problem(Problem("Not measured here", "This evaluation's summary holds no style figures.", "groundtone eval"))
+        look.problem(
+            Problem("Not measured here", "This evaluation's summary holds no style figures.", "groundtone eval")
+        )
 
 
 def validators(found: views_tone.Spoken) -> None:

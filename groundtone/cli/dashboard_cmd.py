@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
-from dashboard.config import DashboardConfig, hash_password, is_loopback
+from groundtone.addresses import is_loopback
 from groundtone.cli.options import ProjectOption, SetOption, open_project
 from groundtone.cli.show import next_step, note
 from groundtone.errors import ProjectError, UserError
+from groundtone.passwords import hash_password
+from groundtone.settings import Settings
 
 
 def dashboard(
@@ -32,7 +34,7 @@ def dashboard(
         return
     where, settings = open_project(project, overrides)
     host, port = settings.dashboard.host, settings.dashboard.port
-    _refuse_open_network(settings.dashboard)
+    _refuse_open_network(settings)
     _refuse_taken_port(host, port)
     note(f"http://{host}:{port}   (Ctrl-C stops it)")
     code = run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
@@ -70,8 +72,9 @@ def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> lis
     return [sys.executable, "-m", "streamlit", "run", str(app), *flags, "--", "--project", str(root)]
 
 
-def _refuse_open_network(config: DashboardConfig) -> None:
+def _refuse_open_network(settings: Settings) -> None:
     """Without a login the dashboard listens on this machine only, and a login needs people. Raises UserError."""
+    config = settings.dashboard
     if config.login == "none" and not is_loopback(config.host):
         raise UserError(
             f"dashboard.host is {config.host!r}, but the dashboard has no login: set dashboard.login, or set the host "

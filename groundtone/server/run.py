@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -10,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from groundtone.addresses import is_loopback
 from groundtone.errors import UserError
 from groundtone.joins.retention import expire
 from groundtone.keys import KeyFile
@@ -60,11 +60,7 @@ def check_open(project: Project, settings: Settings) -> None:
             "server.auth is always, but there is no valid key: make one with `groundtone serve keys add NAME`"
         )
     asks = given.auth == "always" or (given.auth == "auto" and project.keys_path.exists())
-    try:
-        local = given.host == "localhost" or ipaddress.ip_address(given.host).is_loopback
-    except ValueError:
-        local = False
-    if not asks and not local:
+    if not asks and not is_loopback(given.host):
         raise UserError(
             f"server.host is {given.host!r}, but no key is asked for: make one with `groundtone serve keys add NAME`, "
             "or listen on 127.0.0.1"

@@ -99,7 +99,7 @@ def est(mean: float, half: float, n: int = 80, missing: int = 0) -> dict[str, An
 def build_project(root: Path, *, items: int = 24) -> str:
     """Write a project with one finished evaluation under `root`; returns the evaluation's id."""
     root.mkdir(parents=True, exist_ok=True)
-    write_atomic(root / "groundtone.yaml", "documents: data/handbook\n")
+    write_atomic(root / "groundtone.yaml", "documents:\n  folder: data/handbook\n")
     project = Project(root)
     with project.start_run("tune", device="cpu") as tuned:
         pass

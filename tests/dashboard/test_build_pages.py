@@ -1,0 +1,187 @@
+"""Tone, retrieval, training, data and the chat's additions under Streamlit's harness: full, empty, and written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dashboard import cache, views_retrieval, views_tone, views_training, views_work
+from dashboard.config import DashboardConfig
+from dashboard.edits import Edits, export, read_rows
+from groundtone.addresses import is_loopback
+from groundtone.errors import DataError
+from groundtone.feedback import Vote
+from groundtone.passwords import hash_password, password_matches
+from groundtone.project import Project, write_atomic
+from groundtone.types import Preference
+from tests.dashboard.test_pages import html, open_page, store, text
+from tests.dashboard.test_worker import FAKE
+
+PAGES = ("tone", "retrieval", "training", "data")
+ROWS = [{"prompt": f"Q{n}?", "reply": f"Ahoy {n}", "source": "s", "context": []} for n in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test starts its own chat worker, and none is left behind."""
+    monkeypatch.setattr(cache, "chat_command", lambda root: FAKE)
+    yield
+    cache.chat_worker.clear()
+
+
+@pytest.fixture
+def built(project: Path) -> Path:
+    """The project with metrics, a data report and training rows."""
+    found = Project(project)
+    folder = found.run_path(found.runs("tune")[0].id)
+    lines = [{"step": n, "steps": 4, "loss": 4.0 - n, "eval_loss": None, "lr": 0.1, "seconds": n} for n in range(5)]
+    write_atomic(folder / "metrics.jsonl", "\n".join(map(json.dumps, lines)) + '\n{"step":')
+    finding = {"check": "near_duplicates", "why": "alike", "fix": "vary", "where": ["train.jsonl:2 = train.jsonl:3"]}
+    report = {"rows": 4, "findings": [finding], "levels": {"near_duplicates": "refuse"}}
+    report["tokens"] = {"previews": ["<|user|><script>⟦Ahoy<|end|>⟧"]}
+    write_atomic(folder / "data_report.json", json.dumps(report))
+    write_atomic(project / "train.jsonl", "\n".join(map(json.dumps, ROWS)) + "\n")
+    write_atomic(project / "groundtone.yaml", "tuning:\n  data: train.jsonl\n")
+    return project
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_project_names_the_command(tmp_path: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "groundtone.yaml").touch()
+    app = open_page(tmp_path, page, monkeypatch)
+    assert not app.exception
+    assert "groundtone " in text(app)
+    assert [path.name for path in tmp_path.iterdir()] == ["groundtone.yaml"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_full_project_opens(built: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(built, page, monkeypatch)
+    assert not app.exception
+    assert "<script>" not in html(app)
+
+
+def test_training_shows_curves_masked_rows_and_lineage(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(built, "training", monkeypatch)
+    assert len(app.get("vega_lite_chart")) == 2  # loss and learning rate; no held-out loss was written
+    assert "Not measured in these runs" in text(app)
+    assert '<mark class="gt-learned">Ahoy&lt;|end|&gt;</mark>' in html(app)
+    assert app.dataframe[0].value["Progress"][0] == 1.0
+
+
+def test_data_rows_are_dropped_edited_and_exported_with_a_hash(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(built, "data", monkeypatch)
+    assert app.dataframe[0].value["Weight"][0] == "✕ refuses to train"
+    next(button for button in app.button if button.label == "Drop").click().run()
+    assert not app.exception
+    assert "1 dropped" in text(app)
+    app.button(key="export").click().run()
+    assert not app.exception
+    (made,) = (built / ".groundtone" / "cleaned").iterdir()
+    assert [json.loads(line) for line in made.read_text(encoding="utf-8").splitlines()] == ROWS[1:]
+    assert made.stem.rpartition("-")[2] in html(app)
+
+
+def test_an_edit_keeps_the_other_fields_and_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)), encoding="utf-8")
+    rows, edits = read_rows(path), Edits(tmp_path / "edits.sqlite")
+    edits.decide(rows[1], "drop", person="Ann")
+    edits.decide(rows[1], "edit", person="Bo", changes={"reply": "Ahoy €5"})
+    with pytest.raises(DataError, match="drop the row"):
+        edits.decide(rows[2], "edit", person="Bo", changes={"reply": " "})
+    made = export(rows, edits.latest(), folder=tmp_path, name="train.jsonl")
+    assert [row.data for row in read_rows(made.path)] == [ROWS[0], {**ROWS[1], "reply": "Ahoy €5"}, *ROWS[2:]]
+    assert (made.rows, made.edited, made.dropped) == (4, 1, 0)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "5"])
+def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.jsonl").write_text(f'{{"prompt": "a"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"x\.jsonl:2"):
+        read_rows(tmp_path / "x.jsonl")
+
+
+def test_read_only_offers_nothing_that_writes(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomic(built / "groundtone.yaml", "tuning:\n  data: train.jsonl\ndashboard:\n  read_only: true\n")
+    app = open_page(built, "data", monkeypatch)
+    assert not app.exception
+    assert all(button.disabled for button in app.button if button.label in ("Keep", "Drop", "Save the edit"))
+    assert not [button for button in app.button if str(button.key).startswith("gt-start")]
+
+
+def test_a_login_is_asked_for_and_given(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = f"dashboard:\n  login: password\n  users:\n    ann:\n      password: {hash_password('otter')}\n"
+    write_atomic(built / "groundtone.yaml", "tuning:\n  data: train.jsonl\n" + users)
+    app = open_page(built, "overview", monkeypatch)
+    assert "HOLD" not in text(app)
+    for password in ("wrong", "otter"):
+        app.text_input(key="gt-login-name").set_value("ann")
+        app.text_input(key="gt-login-password").set_value(password)
+        app.button[0].click().run()
+        assert ("HOLD" in text(app)) == (password == "otter")
+
+
+def test_passwords_and_addresses() -> None:
+    stored = hash_password("otter")
+    assert password_matches("otter", stored)
+    assert not any(password_matches("otter", bad) for bad in ("", "otter", "scrypt-", "scrypt-ab-", stored[:-1]))
+    assert hash_password("otter") != stored
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert DashboardConfig().login == "none"
+
+
+def test_editing_the_winner_stores_a_correction(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(project, "chat", monkeypatch)
+    app.chat_input[0].set_value("How long?").run()
+    app.get("button_group")[0].set_value("tone").run()
+    app.button(key="vote-A-0").click().run()
+    assert "1 usable pair: tune" in text(app)
+    app.text_area(key="edited-0").set_value("It takes 3 days, friend.")
+    next(button for button in app.button if button.label == "Store").click().run()
+    assert not app.exception
+    corrected = store(project).votes()[-1]
+    assert (corrected.preference.chosen, corrected.about["kind"]) == ("It takes 3 days, friend.", "correction")
+
+
+def test_votes_that_do_not_compare_base_and_tuned_count_for_nothing() -> None:
+    said = Preference("q", "a", "b")
+    arms = {"chosen_arm": "tuned/rag", "rejected_arm": "base/rag", "blind": True}
+    votes = [Vote(said, "p", about=arms), Vote(said, "p", "both bad", about=arms), Vote(said, "p", about={})]
+    rate = views_tone.voted_rate(votes)
+    assert rate is not None
+    assert (rate.n, rate.mean) == (1, 1.0)
+    assert views_tone.voted_rate([]) is None
+
+
+def test_a_query_cannot_become_an_option_of_the_search(tmp_path: Path) -> None:
+    asked = views_retrieval.command(tmp_path, "--set=model.id=evil", groups=["staff"])
+    assert asked[-2:] == ["--", "--set=model.id=evil"]
+    assert "--group=staff" in asked
+
+
+def test_gold_is_pinned_whatever_its_rank() -> None:
+    passage = {"source": "a.md", "text": "Delivery takes 3 days.", "heading": ""}
+    other = {"source": "b.md", "text": "Helmets are free.", "heading": ""}
+    found = [{"hit": {"passage": other, "ranks": {"fused": n}}} for n in range(1, 20)] + [{"hit": {"passage": passage}}]
+    table = views_retrieval.ranks_table(found, [("a.md", "takes 3 days")], top=3)
+    assert list(table["Rank"]) == [20, 1, 2, 3]
+    assert views_retrieval.gold_line(found[:5], [("a.md", "takes 3 days")]).startswith("✕")
+
+
+def test_only_fixed_words_become_commands(tmp_path: Path) -> None:
+    assert views_work.command_of("tune", tmp_path)[-3:] == ["tune", "--project", str(tmp_path)]
+    with pytest.raises(AssertionError):
+        views_work.command_of("tune; rm", tmp_path)
+
+
+def test_a_half_written_metrics_file_is_read_as_far_as_it_goes(built: Path) -> None:
+    found = Project(built)
+    step = views_training.last_step(found.run_path(found.runs("tune")[0].id))
+    assert step is not None
+    assert (step.step, step.steps, step.loss) == (4, 4, 0.0)
