@@ -97,7 +97,7 @@ def ranks_table(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, 
     """Rank per stage; gold passages stand pinned above the first `top`, whatever their rank, with a star."""
     import pandas as pd
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for rank, entry in enumerate(found, 1):
         hit = entry.get("hit") or {}
         passage = hit.get("passage") or {}
@@ -110,7 +110,8 @@ def ranks_table(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, 
         row |= {"Score": number(hit.get("score")), "File": passage.get("source"), "Section": passage.get("heading")}
         row["Passage"] = passage.get("text")
         rows.append(row)
-    table = pd.DataFrame(sorted(rows, key=_pinned))
+    rows.sort(key=_pinned)
+    table = pd.DataFrame(rows)
     empty = [label for label in STAGES.values() if label in table and table[label].isna().all()]
     return table.drop(columns=empty)
 
