@@ -2,6 +2,7 @@
 
     make bench-retrieval                          about 25 minutes on 2 quiet cores; writes docs/retrieval_benchmark.md
     python -m benchmarks.retrieval --quick        a few passages, to see that everything runs; writes nothing
+    python -m benchmarks.retrieval --sets squad2_open handbook_18f     only these; the report names what ran
     python -m benchmarks.retrieval --all          also Cranfield and the site policy with everybody's own cutting
 
 LangChain, txtai, Haystack and LlamaIndex each run in an environment of their own, made at the first run (about 6 GB in
@@ -34,6 +35,7 @@ WORK = ROOT / ".groundtone/bench/retrieval"
 COLD_ROUNDS = 3
 # Questions drawn, and of how many documents the passages are (0: all). Embedding on two cores sets these limits.
 SIZES = {"squad2_open": (500, 0), "policyqa": (500, 0), "tatqa": (500, 100), "cranfield": (0, 0)}
+FOLDER = "handbook_18f"  # whole documents, beside the sets of passages above
 QUICK_SIZES = {"squad2_open": (20, 1)}
 NOTES = {
     "squad2_open": "Wikipedia paragraphs with the article's title",
@@ -97,13 +99,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--sets", nargs="+", choices=[*SIZES, FOLDER], default=[*SIZES, FOLDER], help="only these")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="only these")
     parser.add_argument("--out", type=Path, default=REPORT)
     args = parser.parse_args()
     started = time.perf_counter()
     bench = Bench(WORK / ("quick" if args.quick else "full"), names=args.peers)
     made_s = time.perf_counter() - started
-    for name, (questions, sources) in (QUICK_SIZES if args.quick else SIZES).items():
+    chosen = {name: size for name, size in SIZES.items() if name in args.sets}
+    for name, (questions, sources) in (QUICK_SIZES if args.quick else chosen).items():
         data = DATA_SETS[name](SHARED).sampled(questions=questions, sources=sources)
         task = given(data, bench.work, note=NOTES[name])
         bench.same_passages(task)
@@ -111,7 +115,8 @@ def main() -> None:
             bench.cold(task, rounds=1 if args.quick else COLD_ROUNDS)
         if name == "cranfield" and args.all:
             bench.own_cutting(cut(task))
-    folders = [sample_company()] if args.quick else [handbook_18f()] + ([github_site_policy()] if args.all else [])
+    folders = [sample_company()] if args.quick else [handbook_18f()] if FOLDER in args.sets else []
+    folders += [github_site_policy()] if args.all else []
     for documents in folders:
         bench.documents(documents)
     minutes = (time.perf_counter() - started - made_s) / 60
