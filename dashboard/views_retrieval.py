@@ -155,6 +155,8 @@ def _sought(row: Mapping[str, Any]) -> Sought | None:
         number(score.get("value")) if isinstance(score := scores.get(k), dict) else None
         for k in ("recall@1", "recall@5")
     ]
+    if values[1] is None:  # an arm without a search
+        return None
     return Sought(str(row["item_id"]), str(question.get("text", "")), pairs, *values)
 
 

@@ -209,16 +209,19 @@ def failures_html(failures: Sequence[Failure]) -> str:
 
 
 def style_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and figure of every estimate under `style` of a summary, such as the style classifier's AUC."""
-    style = summary.get("style")
-    if not isinstance(style, dict):
+    """For each arm the AUC of a classifier that tells its replies from held-out ones of the house."""
+    voice = summary.get("voice")
+    likeness = voice.get("likeness") if isinstance(voice, dict) else None
+    if not isinstance(likeness, dict):
         return []
     facts = []
-    for name, value in style.items():
-        found = estimate(value)
-        if found is not None and found.mean is not None:
-            low = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
-            facts.append((name.replace("_", " "), f"{found.mean:.2f}{low} n={found.n}"))
+    for arm, told in likeness.items():
+        found = estimate(told.get("auc")) if isinstance(told, dict) else None
+        if found is None or found.mean is None:
+            facts.append((str(arm), "not measured"))
+            continue
+        low = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
+        facts.append((str(arm), f"{found.mean:.2f}{low} n={found.n}"))
     return facts
 
 

@@ -20,7 +20,16 @@ from typing import Any
 
 from groundtone.cli.dashboard_cmd import streamlit_command
 
-PAGES = {"overview": "", "hallucinations": "hallucinations", "chat": "chat"}
+PAGES = {
+    "overview": "",
+    "hallucinations": "hallucinations",
+    "chat": "chat",
+    "forgetting": "forgetting",
+    "tone": "tone",
+    "retrieval": "retrieval",
+    "training": "training",
+    "data": "data",
+}
 CHROMIUM = Path("/usr/bin/chromium")
 START_S = 60.0
 

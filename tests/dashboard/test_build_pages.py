@@ -185,3 +185,29 @@ def test_a_half_written_metrics_file_is_read_as_far_as_it_goes(built: Path) -> N
     step = views_training.last_step(found.run_path(found.runs("tune")[0].id))
     assert step is not None
     assert (step.step, step.steps, step.loss) == (4, 4, 0.0)
+
+
+def test_a_question_that_one_arm_did_not_search_for_is_missed_when_another_missed_it(tmp_path: Path) -> None:
+    def line(arm: str, recall: float | None) -> str:
+        gold = {"values": [], "quotes": [["post.md", "Parcels are kept."]]}
+        record = {
+            "item_id": "a1",
+            "arm": arm,
+            "question": {"id": "a1", "text": "How long?", "gold": gold},
+            "answer": None,
+            "scores": {name: {"value": recall, "why": ""} for name in ("recall@1", "recall@5")},
+            "error": "",
+        }
+        return json.dumps(record) + "\n"
+
+    records = tmp_path / "records.jsonl"
+    records.write_text(line("base/closed", None) + line("base/rag", 0.5))
+    assert [one.missed for one in views_retrieval.sought_in(records)] == [True]
+
+
+def test_the_style_auc_comes_from_the_summary_that_evaluation_writes() -> None:
+    auc = {"mean": 0.62, "low": 0.5, "high": 0.74, "n": 148, "missing": 0}
+    told = {"tuned/heldout": {"auc": auc, "why": ""}, "base/heldout": {"auc": None, "why": "too few replies"}}
+    facts = views_tone.style_facts({"voice": {"likeness": told}})
+    assert facts == [("tuned/heldout", "0.62 [0.50, 0.74] n=148"), ("base/heldout", "not measured")]
+    assert views_tone.style_facts({}) == []
