@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.config import DashboardConfig, UserConfig, project_folder
 from groundtone.addresses import is_loopback
@@ -43,6 +44,25 @@ def viewer() -> Viewer:
     if user is None:
         return Viewer(may_write=False)
     return Viewer(name, tuple(user.groups), not (config.read_only or user.read_only))
+
+
+def person() -> str:
+    """The name that verdicts, votes and edits are stored under: of whoever logged in, else what was typed."""
+    return viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
+
+
+def person_input(place: DeltaGenerator) -> str:
+    """Asks for the name where nobody logged in; `person` from now on."""
+    known = viewer().name
+    place.text_input(
+        "Your name",
+        value=known or "reviewer",
+        key="person",
+        persist_state="session",
+        max_chars=60,
+        disabled=bool(known),
+    )
+    return person()
 
 
 def gate() -> None:

@@ -28,7 +28,7 @@ def main() -> None:
         st.stop()
     blind_at, person_at, clear_at = st.columns([2.4, 1, 0.8], vertical_alignment="bottom")
     blind = blind_at.toggle("Hide which is which until I vote", value=True, key="blind", persist_state="session")
-    person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
+    login.person_input(person_at)
     turns: list[chatting.Turn] = st.session_state.setdefault(TURNS, [])
     if clear_at.button("New chat", icon=":material/refresh:", disabled=not turns, width="stretch"):
         turns.clear()
@@ -75,7 +75,7 @@ def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -
 
     def store(choice: str) -> None:
         reason = st.session_state.get(f"reason-{number}") or ""
-        person = login.viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
+        person = login.person()
         st.session_state[f"kept-reason-{number}"] = reason
         feedback.add_vote(chatting.to_vote(turn, choice, person=person, reason=reason, blind=blind))
         turn.vote = choice
@@ -93,7 +93,7 @@ def edit_winner(feedback: Feedback, turn: chatting.Turn, number: int) -> None:
     with st.popover("Edit the winner", icon=":material/edit:"), st.form(f"edit-{number}", border=False):
         text = st.text_area("What you would send", won, height=160, key=f"edited-{number}").strip()
         if st.form_submit_button("Store", disabled=turn.edited) and text and text != won:
-            person = login.viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
+            person = login.person()
             reason = st.session_state.get(f"kept-reason-{number}") or "tone"
             preference, about = chatting.to_correction(turn, text, reason=reason)
             feedback.add_correction(preference, person=person, about=about)

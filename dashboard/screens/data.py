@@ -126,7 +126,7 @@ def edit(root: Path, rows: list[Row]) -> None:
             kept = st.form_submit_button("Keep", icon=":material/check:", disabled=off)
             dropped = st.form_submit_button("Drop", icon=":material/delete:", disabled=off)
             edited = st.form_submit_button("Save the edit", icon=":material/edit:", disabled=off)
-    person = viewer.name or str(st.session_state.get("person", "")).strip() or "reviewer"
+    person = login.person()
     try:
         if edited:
             store.decide(row, "edit", person=person, changes={"prompt": prompt, "reply": reply})

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import cache, look, marks, review, runbar
+from dashboard import cache, login, look, marks, review, runbar
 from dashboard.claims import RISK, Claims, Entry
 from dashboard.measures import arm_name
 from dashboard.runs import Evaluation, Problem, items
@@ -105,12 +105,12 @@ def filters(claims: Claims) -> Shown:
         "Detector says", list(RISK), selection_mode="multi", key="says", bind="query-params",
         format_func=lambda v: f"{marks.look(v).icon} {marks.look(v).label}",
     )  # fmt: skip
-    name = person_at.text_input("Your name", value="reviewer", key="person", persist_state="session", max_chars=60)
+    name = login.person_input(person_at)
     blind = blind_at.toggle(
         "Blind", key="blind-review", bind="query-params",
         help="Hide the detector's guess until you have judged: verdicts that measure it must not be led by it.",
     )  # fmt: skip
-    return Shown("" if arm == ALL else arm, tuple(verdicts or ()), name.strip() or "anonymous", blind)
+    return Shown("" if arm == ALL else arm, tuple(verdicts or ()), name, blind)
 
 
 def pick(rows: list[Entry], said: dict[str, str], *, blind: bool) -> int:
@@ -173,7 +173,8 @@ def judge(
     person: str,
     said: dict[str, str],
 ) -> None:
-    """Verdict buttons, a correction, undo and moving on."""
+    """Verdict buttons, a correction, undo and moving on; who may only look can move on alone."""
+    locked = not login.viewer().may_write
     note = f"correction-{row.key}"
 
     def store(value: HumanVerdict) -> None:
@@ -189,12 +190,19 @@ def judge(
     with st.container(horizontal=True, key="gt-verdicts", gap="small"):
         for value, key, icon in BUTTONS:
             st.button(
-                marks.look(value).label, key=f"say-{value}", shortcut=key, icon=icon, on_click=store, args=(value,)
+                marks.look(value).label,
+                key=f"say-{value}",
+                shortcut=key,
+                icon=icon,
+                disabled=locked,
+                on_click=store,
+                args=(value,),
             )
     st.text_area(
         "Correction: becomes a training row with your verdict (optional)",
         key=note,
         height=68,
+        disabled=locked,
         placeholder="What the answer should have said",
     )
     with st.container(horizontal=True, key="gt-moves", gap="small"):
@@ -216,7 +224,15 @@ def judge(
             on_click=go,
             args=(index + 1,),
         )
-        st.button("Undo my last", key="undo", shortcut="U", type="tertiary", icon=":material/undo:", on_click=undo)
+        st.button(
+            "Undo my last",
+            key="undo",
+            shortcut="U",
+            type="tertiary",
+            icon=":material/undo:",
+            disabled=locked,
+            on_click=undo,
+        )
 
 
 def go(index: int) -> None:

@@ -211,3 +211,11 @@ def test_the_style_auc_comes_from_the_summary_that_evaluation_writes() -> None:
     facts = views_tone.style_facts({"voice": {"likeness": told}})
     assert facts == [("tuned/heldout", "0.62 [0.50, 0.74] n=148"), ("base/heldout", "not measured")]
     assert views_tone.style_facts({}) == []
+
+
+def test_read_only_lets_nobody_judge_a_claim(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (built / "groundtone.yaml").write_text("dashboard:\n  read_only: true\n", encoding="utf-8")
+    at = open_page(built, "hallucinations", monkeypatch)
+    verdicts = [button for button in at.button if str(button.key).startswith(("say-", "undo"))]
+    assert len(verdicts) == 6
+    assert all(button.disabled for button in verdicts)
