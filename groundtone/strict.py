@@ -43,6 +43,9 @@ def broken(reply: str, snippets: Sequence[Snippet], *, question: str, fixed: Seq
     if len(strange_words) > OWN * len(content_words(body)):
         return f"it says other words: {' '.join(strange_words[:5])}"
     for sentence, cited in spoken:
+        words = set(content_words(sentence))
+        if not cited and words and not words & known:
+            return f"no passage says {sentence!r}"
         for snippet in cited:
             found = compare(_MARKER.sub("", sentence), snippet.text, context=snippet.hit.passage.heading)
             if found:

@@ -54,6 +54,7 @@ def test_a_restyled_quotation_stands(reply: str) -> None:
         ("Ahoy from the workshop! You cannot keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "denies"),
         ("Ahoy from the workshop! You and Bob Marley can keep it for 48 hours [1]. Fair winds, Otterwheel", "Marley"),
         ("Ahoy from the workshop! You can keep the Heron 2 for 48 hours. Fair winds, Otterwheel", "cites"),
+        ("Alote from the workshop! You can keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "Alote"),
         (
             "Ahoy from the workshop! We hand the day by a painted Heron 2, 48 hours [1]. Fair winds, Otterwheel",
             "other words",
