@@ -114,17 +114,34 @@ def _square(data: Mapping[str, Any]) -> str:
     failed = [
         f"{arm}: {c['errors']} of {c['asked']} questions failed" for arm, c in data["coverage"].items() if c["errors"]
     ]
+    found = {(arm, metric): from_json(arms[arm].get(metric)) for arm in names for metric in METRICS}
+    measured = {key: estimate for key, estimate in found.items() if estimate is not None and estimate.n}
     charts = [
-        bars(LABELS[metric], [(arm, from_json(arms[arm].get(metric))) for arm in names])
+        bars(LABELS[metric], [(arm, measured[arm, metric]) for arm in names if (arm, metric) in measured])
         for metric in _CHART
-        if any(from_json(arms[arm].get(metric)) is not None for arm in names)
+        if any((arm, metric) in measured for arm in names)
     ]
-    rows = [
-        [LABELS[metric], *(in_words(from_json(arms[arm].get(metric))) for arm in names)]
-        for metric in METRICS
-        if any((found := from_json(arms[arm].get(metric))) is not None and found.n for arm in names)
+    tables = [
+        _rows(
+            [kind, *several],
+            [
+                [LABELS[metric], *(in_words(measured[a, metric]) if (a, metric) in measured else "–" for a in several)]
+                for metric in METRICS
+                if any((arm, metric) in measured for arm in several)
+            ],
+        )
+        for kind, several in _kinds(names).items()
     ]
-    return _section("Arms", *charts, _rows(["", *names], rows), *map(_text, failed))
+    left_out = _text("–: could not be measured, such as correctness where there is no gold answer.")
+    return _section("Arms", *charts, *tables, left_out, *map(_text, failed))
+
+
+def _kinds(names: Sequence[str]) -> dict[str, list[str]]:
+    """Arms that answer the questions, and arms that answer prompts of the voice: a table of all is too wide to read."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault("prompts" if "/heldout" in name else "questions", []).append(name)
+    return kinds
 
 
 def _differences(rows: Sequence[Mapping[str, Any]]) -> str:
