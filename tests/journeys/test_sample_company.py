@@ -29,7 +29,10 @@ def company(tmp_path_factory: pytest.TempPathFactory, groundtone: Call) -> Path:
     given["documents"]["folder"] = str(ROOT / "data/handbook")
     given["tuning"] |= {"data": "pairs.jsonl", "epochs": 1}
     del given["tuning"]["heldout"]
-    given["eval"] = {key: str(ROOT / path) for key, path in given["eval"].items()}
+    given["tuning"]["replay_data"] = str(ROOT / given["tuning"]["replay_data"])
+    given["eval"] = {
+        key: str(ROOT / set_to) if isinstance(set_to, str) else set_to for key, set_to in given["eval"].items()
+    }
     (root / "groundtone.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
     groundtone("index", "--project", root)
     groundtone("tune", "--project", root)
