@@ -1,6 +1,6 @@
 """Quality, build time and query time of ours and of what people would pick, side by side in one run.
 
-    make bench-retrieval                          about 25 minutes on 2 quiet cores; writes docs/retrieval_benchmark.md
+    make bench-retrieval                          an hour on 2 cores; writes docs/retrieval_benchmark.md
     python -m benchmarks.retrieval --quick        a few passages, to see that everything runs; writes nothing
     python -m benchmarks.retrieval --sets squad2_open handbook_18f     only these; the report names what ran
     python -m benchmarks.retrieval --all          also Cranfield and the site policy with everybody's own cutting
