@@ -143,7 +143,7 @@ class EvalConfig(BaseModel):
     style: str = Field("data/voice/style.yaml", description="The voice's checkable format and its style guide.")
     resamples: int = Field(2000, ge=200, le=100_000, description="Bootstrap resamples behind each interval.")
     seed: int = Field(0, description="Seed of the bootstrap: the same records give the same intervals.")
-    batch_size: int = Field(16, ge=1, description="Questions per batch; a resumed run starts at a batch border.")
+    batch_size: int = Field(64, ge=1, description="Questions per batch; a resumed run starts at a batch border.")
     max_new_tokens: int = Field(96, ge=1, description="Length limit of a reply to a general item, in tokens.")
     leak_rows: int | None = Field(
         300, ge=1, description="How many training prompts the leak test asks at most; none: every row."
@@ -152,8 +152,8 @@ class EvalConfig(BaseModel):
     detector: str = Field(
         DEFAULT,
         description="Who judges claims: `explicit` (values, names and negations compared), `lexical` (our boosted "
-        "trees, shipped), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, or the id of an NLI, HHEM or "
-        "MiniCheck cross-encoder.",
+        "trees, shipped), `stacked` (both, weighed), `span:FOLDER` (a tuned token classifier), `llm:provider:model`, "
+        "or the id of an NLI, HHEM or MiniCheck cross-encoder.",
     )
     blame: bool = Field(
         True,

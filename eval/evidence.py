@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from groundtone.prompts import split_heading
-from groundtone.text import Span, content_words, is_table_row, row_as_sentence, sentence_spans, table_cells, words
+from groundtone.text import content_words, is_table_row, row_as_sentence, sentence_spans, table_cells, words
 from groundtone.types import Passage
 from groundtone.values import Value, find_names, find_values
 
@@ -62,28 +62,30 @@ def words_outside(text: str, values: Sequence[Value]) -> list[str]:
 def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
     """The sentences of a passage in order. A table row takes its column names from the heading, or from the first row
     of its table where the heading names none."""
-    heading, columns = split_heading(passage.heading)
+    return list(_sentences(passage.id, passage.heading, passage.text))
+
+
+@lru_cache(maxsize=8192)  # every arm is held to the same passages
+def _sentences(passage_id: str, whole_heading: str, passage_text: str) -> tuple[EvidenceSentence, ...]:
+    heading, columns = split_heading(whole_heading)
     found: list[EvidenceSentence] = []
     position = 0
     header: list[str] = columns
     in_table = False
-    for line in passage.text.splitlines(keepends=True):
+    for line in passage_text.splitlines(keepends=True):
         start, position = position, position + len(line)
         if is_table_row(line):
             if not in_table and not columns:
                 header = table_cells(line)
             else:
                 end = start + len(line.rstrip())
-                found.append(EvidenceSentence(passage.id, row_as_sentence(header, line), heading, start, end))
+                found.append(EvidenceSentence(passage_id, row_as_sentence(header, line), heading, start, end))
             in_table = True
             continue
         in_table = in_table and line.strip().startswith("|")  # the rule under a header keeps the table open
-        found += [_sentence(passage, heading, (start + a, start + b)) for a, b in sentence_spans(line)]
-    return found
-
-
-def _sentence(passage: Passage, heading: str, span: Span) -> EvidenceSentence:
-    return EvidenceSentence(passage.id, passage.text[span[0] : span[1]], heading, *span)
+        spans = ((start + a, start + b) for a, b in sentence_spans(line))
+        found += [EvidenceSentence(passage_id, passage_text[a:b], heading, a, b) for a, b in spans]
+    return tuple(found)
 
 
 class Evidence:

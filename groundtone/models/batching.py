@@ -1,8 +1,8 @@
 """Continuous batching: requests join and leave a running batch between two tokens, whatever their length or adapter.
 
 One thread owns the weights. Each of its steps drops the rows that are done or cancelled, prefills newcomers together,
-and decodes one token for every row over one left-padded key-value cache. Greedy: a reply is that of
-`LocalModel.generate` of its prompt alone. Adapters of one base share a batch, row by row (PEFT's `adapter_names`).
+and decodes one token for every row (models/decoding.py). Greedy: a reply is that of `LocalModel.generate` of its prompt
+alone. Adapters of one base share a batch, row by row (PEFT's `adapter_names`).
 
 transformers' own continuous batching pages its cache for GPUs; on a CPU it is slower than one prompt at a time, and
 it runs one adapter for all rows (docs/serving.md has the figures).
@@ -14,60 +14,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from groundtone.errors import ModelError
 from groundtone.models.adapter import attach, dial_problem
+from groundtone.models.decoding import PREFILL_TOKENS, Rows, advance, decoding_problem, newcomers
 from groundtone.models.generate import LocalModel
 from groundtone.models.tickets import StoppedError, Ticket
 from groundtone.types import Generation, Prompt
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["BatchedModel", "BatchingEngine", "batching_problem"]
+__all__ = ["BatchedModel", "BatchingEngine"]
 
 _BASE = "__base__"  # PEFT's name for a row without any adapter
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The running batch: row n of every tensor belongs to ticket n."""
-
-    tickets: list[Ticket]
-    cache: Any  # transformers.DynamicCache: keys and values (rows, heads, columns, width) per layer
-    mask: torch.Tensor  # (rows, columns): 1 where the cache holds a token, 0 for padding on the left
-    last: torch.Tensor  # (rows,): the token that was written last, not yet in the cache
-
-    def keep(self, indices: Sequence[int]) -> None:
-        """Drop all other rows, and the columns that are padding in every row that stays."""
-        import torch
-
-        wanted = torch.tensor(list(indices), device=self.mask.device)
-        self.tickets = [self.tickets[n] for n in indices]
-        self.mask, self.last = self.mask[wanted], self.last[wanted]
-        self.cache.batch_select_indices(wanted)
-        unused = int(self.mask.argmax(dim=1).min())
-        if unused:
-            self.mask = self.mask[:, unused:]
-            for layer in self.cache.layers:
-                layer.keys, layer.values = layer.keys[:, :, unused:], layer.values[:, :, unused:]
-
-    def join(self, other: _Rows) -> None:
-        """Take the other rows in; the narrower of the two is padded on the left."""
-        import torch
-        from torch.nn.functional import pad
-
-        width = max(self.mask.shape[1], other.mask.shape[1])
-        mine, theirs = width - self.mask.shape[1], width - other.mask.shape[1]
-        self.mask = torch.cat([pad(self.mask, (mine, 0)), pad(other.mask, (theirs, 0))])
-        self.last = torch.cat([self.last, other.last])
-        self.tickets = self.tickets + other.tickets
-        for own, new in zip(self.cache.layers, other.cache.layers, strict=True):
-            own.keys = torch.cat([pad(own.keys, (0, 0, mine, 0)), pad(new.keys, (0, 0, theirs, 0))])
-            own.values = torch.cat([pad(own.values, (0, 0, mine, 0)), pad(new.values, (0, 0, theirs, 0))])
 
 
 class BatchingEngine:
@@ -77,8 +35,8 @@ class BatchingEngine:
     tokens of the others (one longer prompt alone), so that a burst of long prompts holds nobody up for long.
     """
 
-    def __init__(self, local: LocalModel, *, rows: int = 16, prefill_tokens: int = 4096) -> None:
-        problem = batching_problem(local)
+    def __init__(self, local: LocalModel, *, rows: int = 16, prefill_tokens: int = PREFILL_TOKENS) -> None:
+        problem = decoding_problem(local.base.model)
         if problem:
             raise ModelError(f"replies of {local.name!r} cannot be written together: {problem}")
         self.local = local
@@ -89,7 +47,7 @@ class BatchingEngine:
         self._retired: set[str] = set()
         self._waiting: deque[Ticket] = deque()
         self._jobs: deque[tuple[Callable[[], None], Future[None]]] = deque()
-        self._rows: _Rows | None = None
+        self._rows: Rows[Ticket] | None = None
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="groundtone-engine", daemon=True)
@@ -99,7 +57,7 @@ class BatchingEngine:
     def running(self) -> int:
         """How many replies are being written."""
         rows = self._rows
-        return sum(not ticket.over for ticket in rows.tickets) if rows else 0
+        return sum(not ticket.over for ticket in rows.replies) if rows else 0
 
     @property
     def waiting(self) -> int:
@@ -183,7 +141,7 @@ class BatchingEngine:
             if self._closed:
                 return
             try:
-                with self.local.active():
+                with self.local.active(merging=False):
                     self._step()
             except Exception as error:  # such as memory running out: these replies fail, the next ones are written
                 self._fail_all(ModelError(f"the model failed while writing ({type(error).__name__}: {error})"))
@@ -199,88 +157,30 @@ class BatchingEngine:
                 done.set_result(None)
 
     def _step(self) -> None:
-        self._drop_done()
-        newcomers = self._newcomers()
-        if newcomers:
-            fresh = self._prefill(newcomers)
-            if self._rows is None:
-                self._rows = fresh
-            else:
-                self._rows.join(fresh)
-            self._drop_done()  # a reply may be whole with its first token
-        if self._rows is not None:
-            self._decode(self._rows)
-
-    def _drop_done(self) -> None:
-        rows = self._rows
-        if rows is None:
-            return
-        alive = [n for n, ticket in enumerate(rows.tickets) if not ticket.over]
-        if not alive:
-            self._rows = None
-        elif len(alive) < len(rows.tickets):
-            rows.keep(alive)
+        rows = self._rows = self._rows.alive() if self._rows else None
         if self._retired:
             self._sweep()
-
-    def _newcomers(self) -> list[Ticket]:
-        """Waiting tickets, first come first served, as many as there are rows and prefill tokens for."""
-        chosen: list[Ticket] = []
-        occupied = len(self._rows.tickets) if self._rows else 0
         with self._wake:
-            while self._waiting and occupied + len(chosen) < self._rows_limit:
-                ticket = self._waiting[0]
-                longest = max(len(t.ids) for t in [*chosen, ticket])
-                if chosen and longest * (len(chosen) + 1) > self._prefill_tokens:
-                    break
-                self._waiting.popleft()
-                if not ticket.over:
-                    chosen.append(ticket)
-        return chosen
-
-    def _prefill(self, tickets: list[Ticket]) -> _Rows:
-        import torch
-        from transformers import DynamicCache
-
-        device, pad = self.local.base.device, self.local.base.tokenizer.pad_token_id
-        width = max(len(ticket.ids) for ticket in tickets)
-        ids = torch.tensor([[pad] * (width - len(t.ids)) + t.ids for t in tickets], device=device)
-        mask = torch.tensor([[0] * (width - len(t.ids)) + [1] * len(t.ids) for t in tickets], device=device)
-        rows = _Rows(tickets, DynamicCache(), mask, ids[:, -1])
+            free = self._rows_limit - (len(rows.replies) if rows else 0)
+            entering = newcomers(self._waiting, free=free, prefill_tokens=self._prefill_tokens)
+        base = self.local.base
         try:
-            self._forward(rows, ids, positions=(mask.cumsum(dim=1) - 1).clamp(min=0))
+            self._rows = advance(
+                self._model,
+                rows,
+                entering,
+                pad=base.tokenizer.pad_token_id,
+                device=base.device,
+                named=(lambda ticket: ticket.adapter or _BASE) if self._adapters else None,
+            )
         except Exception as error:
-            for ticket in tickets:
+            for ticket in entering:
                 ticket.fail(ModelError(f"the model failed on the prompt ({type(error).__name__}: {error})"))
             raise
-        return rows
-
-    def _decode(self, rows: _Rows) -> None:
-        import torch
-
-        positions = rows.mask.sum(dim=1, keepdim=True)
-        rows.mask = torch.cat([rows.mask, torch.ones_like(rows.mask[:, :1])], dim=1)
-        self._forward(rows, rows.last[:, None], positions=positions)
-
-    def _forward(self, rows: _Rows, ids: torch.Tensor, *, positions: torch.Tensor) -> None:
-        """Feed tokens (rows, n), choose the next one of every row, and hand it to its ticket."""
-        named = {"adapter_names": [t.adapter or _BASE for t in rows.tickets]} if self._adapters else {}
-        output = self._model(
-            input_ids=ids,
-            attention_mask=rows.mask,
-            position_ids=positions,
-            past_key_values=rows.cache,
-            use_cache=True,
-            logits_to_keep=1,
-            **named,
-        )
-        rows.last = output.logits[:, -1].float().argmax(dim=-1)
-        for ticket, token in zip(rows.tickets, rows.last.tolist(), strict=True):
-            ticket.add(token)
 
     def _tickets(self) -> list[Ticket]:
         with self._wake:
-            return [*self._waiting, *(self._rows.tickets if self._rows else ())]
+            return [*self._waiting, *(self._rows.replies if self._rows else ())]
 
     def _sweep(self) -> None:
         """Free the retired adapters that no reply uses any more."""
@@ -319,16 +219,3 @@ class BatchedModel:
     def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
         """The reply in pieces; closing the iterator stops the writing."""
         return self.submit(prompt, max_new_tokens=max_new_tokens).pieces()
-
-
-def batching_problem(local: LocalModel) -> str | None:
-    """Why the model's memory of a text cannot be cut and joined by rows; None where it can."""
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    known = (DynamicLayer, DynamicSlidingWindowLayer)  # their subclasses keep other states beside
-    layers = DynamicCache(config=local.base.model.config).layers
-    odd = next((layer for layer in layers if type(layer) not in known), None)
-    if odd is None:
-        return None
-    return f"a layer keeps {type(odd).__name__.removesuffix('Layer')} states, not keys and values alone"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from groundtone.errors import ModelError
 from groundtone.models.classifier_format import OVERLAP_TOKENS, TextFormat
-from groundtone.models.device import pick_device, pick_dtype
+from groundtone.models.device import multiplies_bfloat16, pick_device
 from groundtone.models.encoders import MINILM, packaged_minilm
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import resolve_folder
@@ -56,10 +56,7 @@ class EncoderBase:
 
     def bf16(self) -> bool:
         """Whether training in bfloat16 pays: where the device multiplies it itself."""
-        import torch
-
-        where = torch.device(self.device)
-        return where.type != "mps" and pick_dtype("auto", where, parameters=10**9) == torch.bfloat16
+        return multiplies_bfloat16(self.device)
 
     def new_model(self, task: Task, *, labels: Sequence[str] = (), dropout: bool = False) -> Fresh:
         """The encoder in float32 with a head for the task; the caller sets the seed that a new head starts from."""

@@ -49,6 +49,14 @@ def pick_dtype(wanted: str, device: torch.device, *, parameters: int) -> torch.d
     return torch.bfloat16 if device.type == "mps" or _cpu_has_bfloat16() else torch.float32
 
 
+def multiplies_bfloat16(wanted: str = "auto") -> bool:
+    """Whether the device multiplies bfloat16 itself, and torch can mix it with float32 there."""
+    import torch
+
+    device = pick_device(wanted)
+    return device.type != "mps" and pick_dtype("auto", device, parameters=TINY_PARAMETERS) == torch.bfloat16
+
+
 def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself; without it bfloat16 is slower than float32."""
     cpuinfo = Path("/proc/cpuinfo")

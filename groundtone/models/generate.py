@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 from groundtone.errors import ModelError, PromptTooLongError
 from groundtone.models.adapter import attach, dial_problem
 from groundtone.models.chat_format import ChatFormat
+from groundtone.models.decoding import decoding_problem, write_all
+from groundtone.models.merging import Merged, merged, without_adapter
 from groundtone.models.streaming import finish_text, settled
 from groundtone.models.weights import Base, load_base
 from groundtone.types import Generation, Prompt
@@ -31,13 +33,15 @@ class _Loaded:
     model: Any  # the base, or the base inside PEFT
     format: ChatFormat
     adapter: Path | None
+    borrowed: bool = False  # somebody else holds the weights and decides what is switched on
     lock: threading.RLock = field(default_factory=threading.RLock)
+    merged: dict[float, Merged | None] = field(default_factory=dict)  # of the strength that was asked for last
 
 
 class LocalModel:
     """A Generator on this machine's weights. Views from `with_adapter` and `with_strength` share them, at no cost.
 
-    Prompts are sorted by length and generated `batch_size` at a time with left padding.
+    Prompts are sorted by length and generated `batch_size` at a time; a reply that is whole makes room for the next.
     """
 
     def __init__(self, loaded: _Loaded, *, batch_size: int = 16, strength: float = 0.0) -> None:
@@ -74,9 +78,10 @@ class LocalModel:
     def around(cls, base: Base, model: Any, *, batch_size: int = 16) -> LocalModel:
         """A generator on weights that somebody else holds, as they are at every moment: a model in training.
 
-        `model` is the base's own, or PEFT's around it; its modes are the caller's business.
+        `model` is the base's own, or PEFT's around it; its modes are the caller's business. Its adapter cannot be
+        switched or dialled: somebody is training it.
         """
-        return cls(_Loaded(base, model, ChatFormat(base.tokenizer), None), batch_size=batch_size)
+        return cls(_Loaded(base, model, ChatFormat(base.tokenizer), None, borrowed=True), batch_size=batch_size)
 
     @property
     def base(self) -> Base:
@@ -110,11 +115,17 @@ class LocalModel:
         """A view on the same weights whose adapter has `strength` times its effect: 0 the base, 1 as it was tuned.
 
         Above 1 the voice is exaggerated. Raises ModelError for a negative or infinite strength, or for one between
-        and beyond 0 and 1 where the adapter is more than an addition to the weights (DoRA, whole modules).
+        and beyond 0 and 1 where the adapter is more than an addition to the weights (DoRA, whole modules), and for a
+        view `around` a model in training, whose state is not ours to change.
         """
         if not 0 <= strength < math.inf:
             raise ModelError(
                 f"adapter strength is {strength}: give 0 (the base), 1 (as it was tuned) or a number beyond"
+            )
+        if self._loaded.borrowed:
+            raise ModelError(
+                f"model {self.name!r} stands on weights that somebody else holds: switch the adapter there, or load "
+                "the model with LocalModel.load"
             )
         if strength and self._loaded.adapter is None:
             raise ModelError(f"model {self.name!r} was loaded without an adapter: load it with one to switch it on")
@@ -135,20 +146,30 @@ class LocalModel:
             self.strength, self.name = before
 
     @contextmanager
-    def active(self) -> Iterator[Any]:
-        """The transformers model in this view's adapter state, under the lock and without gradients."""
+    def active(self, *, merging: bool = True) -> Iterator[Any]:
+        """The transformers model in this view's adapter state, under the lock and without gradients.
+
+        Unless `merging`, an adapter that is on stays beside the weights, where gradients and other adapters find it.
+        """
         import torch
 
-        with self._loaded.lock, torch.inference_mode(), self._dialled():
+        with self._loaded.lock, self._dialled(merging), torch.inference_mode():
             yield self.model
 
-    def _dialled(self) -> AbstractContextManager[Any]:
+    def _dialled(self, merging: bool) -> AbstractContextManager[Any]:
         """The adapter at this view's strength; off at 0, for there the base's own code path runs."""
-        if self._loaded.adapter is None or self.strength == 1:
+        if self._loaded.adapter is None:
+            return nullcontext()
+        if self.strength and merging:
+            if self.strength not in self._loaded.merged:
+                self._loaded.merged = {self.strength: merged(self.model, self.strength)}
+            weights = self._loaded.merged[self.strength]
+            if weights is not None:
+                return weights.on()
+        if self.strength == 1:
             return nullcontext()
         if self.strength == 0:
-            off: AbstractContextManager[Any] = self.model.disable_adapter()
-            return off
+            return without_adapter(self.model)
         from peft.helpers import rescale_adapter_scale
 
         scaled: AbstractContextManager[Any] = rescale_adapter_scale(self.model, self.strength)
@@ -160,13 +181,9 @@ class LocalModel:
         order = sorted(
             range(len(ids)), key=lambda n: (-len(ids[n]), n)
         )  # longest first: memory runs out early or never
-        replies: dict[int, Generation] = {}
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            written = self._write([ids[n] for n in batch], max_new_tokens, [])
-            for n, new_ids in zip(batch, written, strict=True):
-                replies[n] = self.generation(new_ids, prompt_tokens=len(ids[n]))
-        return [replies[n] for n in range(len(ids))]
+        written = self._write([ids[n] for n in order], max_new_tokens)
+        replies = dict(zip(order, written, strict=True))
+        return [self.generation(replies[n], prompt_tokens=len(ids[n])) for n in range(len(ids))]
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
         """The reply in pieces, written by a thread; closing the iterator stops the writing after the current token."""
@@ -180,7 +197,7 @@ class LocalModel:
 
         def work() -> None:
             try:
-                self._write([ids], max_new_tokens, [_Relay(tokens, stopped)])
+                self._write([ids], max_new_tokens, each=tokens.put, given_up=stopped.is_set)
                 tokens.put(None)
             except BaseException as error:  # handed to the reader, who raises it
                 tokens.put(error)
@@ -218,26 +235,35 @@ class LocalModel:
         ids = [*several, self.base.tokenizer.eos_token_id, self.format.stop_id]
         return sorted({i for i in ids if i is not None})
 
-    def _write(self, prompts: Sequence[list[int]], max_new_tokens: int, criteria: list[Any]) -> list[list[int]]:
-        """New token ids per prompt, up to and including the stop token; left padding, greedy."""
-        import torch
-        from transformers import GenerationConfig
+    def is_whole(self, new_ids: Sequence[int], *, limit: int, stops: Collection[int]) -> bool:
+        """Whether a reply ends with the last of these tokens: one of `stops`, its limit, or a stop text."""
+        if len(new_ids) >= limit or new_ids[-1] in stops:
+            return True
+        texts = self.format.stops
+        said = self.format.decode(list(new_ids)) if texts else ""
+        return any(text in said for text in texts)
 
-        width = max(len(ids) for ids in prompts)
-        pad = self.base.tokenizer.pad_token_id
-        input_ids = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=self.base.device)
-        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=self.base.device)
-        stops = self.stop_ids()
-        if self.format.stops:
-            criteria = [*criteria, _TextStops(self.format, width)]
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, eos_token_id=stops or None, pad_token_id=pad
-        )
-        with self.active() as model:
-            output = model.generate(
-                input_ids=input_ids, attention_mask=mask, generation_config=settings, stopping_criteria=criteria
-            )
-        return [_until_stop(row, stops) for row in output[:, width:].tolist()]
+    def _write(
+        self,
+        prompts: Sequence[list[int]],
+        max_new_tokens: int,
+        *,
+        each: Callable[[int], object] | None = None,
+        given_up: Callable[[], bool] | None = None,
+    ) -> list[list[int]]:
+        """New token ids per prompt, up to and including the stop token; `each` is shown every token at once."""
+        replies = [_Reply(self, ids, max_new_tokens, each, given_up) for ids in prompts]
+        pad, device = self.base.tokenizer.pad_token_id, self.base.device
+        together = decoding_problem(self.base.model) is None
+        with self.active() as network:
+            if together:
+                write_all(network, replies, pad=pad, device=device, at_once=self.batch_size)
+            else:
+                for start in range(0, len(replies), self.batch_size):
+                    _write_by_transformers(
+                        network, replies[start : start + self.batch_size], limit=max_new_tokens, pad=pad, device=device
+                    )
+        return [reply.new_ids for reply in replies]
 
     def generation(self, new_ids: list[int], *, prompt_tokens: int) -> Generation:
         """The reply that was written as `new_ids`, its stop token included where there is one."""
@@ -250,33 +276,56 @@ class LocalModel:
         return Generation(finish_text(text, stops=self.format.stops), prompt_tokens, len(kept), finish)  # type: ignore[arg-type]
 
 
-class _Relay:
-    """A stopping criterion that passes each new token on and stops when its reader is gone."""
+class _Reply:
+    """A reply that is being written; `over` also when its reader has given it up."""
 
-    def __init__(self, tokens: queue.Queue[int | BaseException | None], stopped: threading.Event) -> None:
-        self._tokens = tokens
-        self._stopped = stopped
+    def __init__(
+        self,
+        local: LocalModel,
+        ids: list[int],
+        limit: int,
+        each: Callable[[int], object] | None,
+        given_up: Callable[[], bool] | None,
+    ) -> None:
+        self.ids = ids
+        self.new_ids: list[int] = []
+        self._local, self._limit, self._each, self._given_up = local, limit, each, given_up
+        self._stops = frozenset(local.stop_ids())
+        self._whole = False
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
+    @property
+    def over(self) -> bool:
+        return self._whole or (self._given_up is not None and self._given_up())
 
-        self._tokens.put(int(input_ids[0, -1]))
-        return torch.full((len(input_ids),), self._stopped.is_set(), dtype=torch.bool, device=input_ids.device)
+    def add(self, token: int) -> None:
+        if self.over:
+            return
+        self.new_ids.append(token)
+        self._whole = self._local.is_whole(self.new_ids, limit=self._limit, stops=self._stops)
+        if self._each is not None:
+            self._each(token)
 
 
-class _TextStops:
-    """A stopping criterion for templates without a stop token: a row is done when its reply holds a stop text."""
+def _write_by_transformers(network: Any, replies: Sequence[_Reply], *, limit: int, pad: int, device: str) -> None:
+    """The replies by the model's own `generate`, for architectures whose memory cannot be cut by rows."""
+    import torch
+    from transformers import GenerationConfig
 
-    def __init__(self, chat_format: ChatFormat, width: int) -> None:
-        self._format = chat_format
-        self._width = width
+    width = max(len(reply.ids) for reply in replies)
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
+    def add(input_ids: Any, scores: Any, **_: Any) -> Any:
+        for reply, token in zip(replies, input_ids[:, -1].tolist(), strict=True):
+            reply.add(token)
+        return torch.tensor([reply.over for reply in replies], dtype=torch.bool, device=device)
 
-        texts = [self._format.decode(row) for row in input_ids[:, self._width :].tolist()]
-        done = [any(stop in text for stop in self._format.stops) for text in texts]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+    network.generate(
+        input_ids=torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in replies], device=device),
+        attention_mask=torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in replies], device=device),
+        generation_config=GenerationConfig(
+            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=pad
+        ),
+        stopping_criteria=[add],
+    )
 
 
 def _name(base: Base, adapter: Path | None, strength: float) -> str:
@@ -286,9 +335,3 @@ def _name(base: Base, adapter: Path | None, strength: float) -> str:
         return title
     dialled = "" if strength == 1 else f"@{strength:g}"
     return f"{title}+{adapter.resolve().parent.name if adapter.name == 'adapter' else adapter.name}{dialled}"
-
-
-def _until_stop(ids: list[int], stops: list[int]) -> list[int]:
-    """The ids up to and including the first stop token; what follows is padding."""
-    first = next((n for n, i in enumerate(ids) if i in stops), None)
-    return ids if first is None else ids[: first + 1]

@@ -93,7 +93,7 @@ def _learning(model: LocalModel) -> Iterator[tuple[Any, list[Any]]]:
     """The network with gradients for its adapter's weights alone, and these; as it was afterwards."""
     import torch
 
-    with model.active() as network, torch.inference_mode(False), torch.enable_grad():
+    with model.active(merging=False) as network, torch.inference_mode(False), torch.enable_grad():
         weights = [p for name, p in network.named_parameters() if "lora_" in name and p.is_floating_point()]
         if not weights or model.strength == 0:
             raise ModelError(f"model {model.name!r} has no adapter switched on: gradients by its weights need one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import getLogger
 
 
 @contextmanager
@@ -15,6 +16,8 @@ def quiet() -> Iterator[None]:
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    kernels = getLogger("bitsandbytes.backends.cpu.ops")  # names a faster kernel for a CPU, once, when PEFT imports it
+    kernels.setLevel("ERROR")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

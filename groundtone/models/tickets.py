@@ -68,19 +68,11 @@ class Ticket:
             if self.over:
                 return
             self.new_ids.append(token)
-            stopped = token in self._stops
-            if not stopped:
+            if token not in self._stops:
                 self._tokens.put(token)
-            if stopped or len(self.new_ids) >= self._limit or self._says_stop():
+            if self._local.is_whole(self.new_ids, limit=self._limit, stops=self._stops):
                 self._over.set()
                 self._tokens.put(None)
-
-    def _says_stop(self) -> bool:
-        texts = self._local.format.stops
-        if not texts:
-            return False
-        said = self._local.format.decode(self.new_ids)
-        return any(text in said for text in texts)
 
     def _growing(self) -> Iterator[str]:
         seen: list[int] = []

@@ -37,7 +37,7 @@ def test_tokens_are_counted_and_a_stop_token_ends_the_reply(local, prompt_list, 
     endless = model.generate([prompt], max_new_tokens=N)[0]
     assert (endless.finish, endless.reply_tokens) == ("length", N)
     assert endless.prompt_tokens == model.prompt_tokens(prompt) == len(model.format.prompt_ids(prompt))
-    written = model._write([model.format.prompt_ids(prompt)], N, [])[0]
+    written = model._write([model.format.prompt_ids(prompt)], N)[0]
     stop = written[6]
     first = written.index(stop)
     monkeypatch.setattr(model.base.model.generation_config, "eos_token_id", [stop])
@@ -74,7 +74,7 @@ def test_an_error_while_writing_reaches_the_reader_of_the_stream(local, prompt_l
     def broken(**_: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(model.base.model, "generate", broken)
+    monkeypatch.setattr(model.base.model, "forward", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         list(model.stream(prompt_list[0], max_new_tokens=3))
 
@@ -138,3 +138,14 @@ def test_no_prompts_give_no_replies(local):
 def test_a_base_without_an_adapter_cannot_switch_one_on(local):
     with pytest.raises(ModelError, match="without an adapter"):
         local("llama").with_adapter(True)
+
+
+def test_a_view_on_weights_in_training_switches_no_adapter(local):
+    """Off would silently be whatever its owner has switched on."""
+    held = local("llama")
+    around = LocalModel.around(held.base, held.model)
+    for strength in (0, 0.5, 1):
+        with pytest.raises(ModelError, match="somebody else holds"):
+            around.with_strength(strength)
+    with pytest.raises(ModelError, match="somebody else holds"):
+        around.with_adapter(False)

@@ -28,7 +28,7 @@ def test_scores_equal_a_plain_forward_pass(local, prompt_list, family):
 
 def test_the_greedy_reply_scores_best_at_its_first_token(local, prompt_list):
     model = local("llama")
-    first = model._write([model.format.prompt_ids(prompt_list[0])], 1, [])[0][0]
+    first = model._write([model.format.prompt_ids(prompt_list[0])], 1)[0][0]
     with torch.no_grad():
         logits = model.base.model(torch.tensor([model.format.prompt_ids(prompt_list[0])])).logits[0, -1]
     best = torch.log_softmax(logits, dim=-1)[first].item()
