@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from dashboard import runs, views
+from dashboard import login, runs, views, views_retrieval
+from dashboard.access import readable_sources
 from dashboard.claims import Claims, Flip
+from dashboard.config import project_folder
 from dashboard.worker import ChatWorker, chat_command
 from groundtone.feedback import Feedback
 from groundtone.project import Manifest, Project
@@ -29,20 +32,23 @@ def chains(root: Path) -> list[Manifest]:
     return _chains(str(root), _stamp(list(Project(root).runs_folder.glob("forgetting-*/manifest.json"))))
 
 
-def records(run: runs.Evaluation) -> runs.Records:
-    """An evaluation's records, read again when the file changes."""
-    return _records(str(run.path), _stamp([run.path / "records.jsonl"]))
-
-
 def claims(run: runs.Evaluation) -> Claims:
     """An evaluation's claims and scores, from the file beside its records."""
-    return _claims(str(run.path), _stamp([run.path / "records.jsonl"]))
+    return _claims(str(run.path), _stamp([run.path / "records.jsonl"]), readable())
 
 
 def flips(before: runs.Evaluation, arm: str, after: runs.Evaluation) -> dict[str, list[Flip]]:
     """Items that the tuned model with documents answers otherwise than that arm of another, or the same, evaluation."""
     stamp = _stamp([run.path / "records.jsonl" for run in (before, after)])
-    return _flips(str(before.path), arm, str(after.path), stamp)
+    return _flips(str(before.path), arm, str(after.path), stamp, readable())
+
+
+def readable() -> frozenset[str] | None:
+    """The documents that whoever looks may read; None for all."""
+    root, viewer = project_folder(sys.argv[1:]), login.viewer()
+    index = Project(root).index_path
+    stamp = _stamp([index, index.with_name(f"{index.name}-wal")])
+    return _readable(str(index), viewer.groups, login.guarded(), stamp)
 
 
 def blame(run: runs.Evaluation) -> Mapping[str, Any] | None:
@@ -53,6 +59,11 @@ def blame(run: runs.Evaluation) -> Mapping[str, Any] | None:
 def document(path: Path) -> Mapping[str, Any] | None:
     """A JSON object of a run's folder, read again when it changes; None where it is missing, cut off or no object."""
     return _document(str(path), _stamp([path]))
+
+
+def search(root: Path, asked: Sequence[str]) -> list[dict[str, Any]]:
+    """What a search found, in a process of its own (`views_retrieval.command`); again when the index changes."""
+    return _search(tuple(asked), _stamp([Project(root).index_path]))
 
 
 def feedback(root: Path) -> Feedback:
@@ -69,15 +80,20 @@ def _evaluations(root: str, stamp: Stamp) -> runs.Evaluations:
     return runs.load_evaluations(Path(root))
 
 
-@st.cache_resource(show_spinner="Reading the records…", max_entries=1)
-def _records(path: str, stamp: Stamp) -> runs.Records:
-    return runs.read_records(Path(path))
+@st.cache_data(show_spinner=False, max_entries=32)
+def _readable(index: str, groups: tuple[str, ...], guarded: bool, stamp: Stamp) -> frozenset[str] | None:
+    return readable_sources(Path(index), groups, guarded=guarded)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def _search(asked: tuple[str, ...], stamp: Stamp) -> list[dict[str, Any]]:
+    return views_retrieval.explain(asked)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _flips(before: str, arm: str, after: str, stamp: Stamp) -> dict[str, list[Flip]]:
-    old, new = ([Path(path) / "records.jsonl"] for path in (before, after))
-    return views.flips(_claims(before, _stamp(old)), arm, _claims(after, _stamp(new)), "tuned/rag")
+def _flips(before: str, arm: str, after: str, stamp: Stamp, readable: frozenset[str] | None) -> dict[str, list[Flip]]:
+    old, new = (_claims(path, _stamp([Path(path) / "records.jsonl"]), readable) for path in (before, after))
+    return views.flips(old, arm, new, "tuned/rag")
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -86,8 +102,8 @@ def _chains(root: str, stamp: Stamp) -> list[Manifest]:
 
 
 @st.cache_resource(show_spinner="Listing the claims…", max_entries=16)
-def _claims(path: str, stamp: Stamp) -> Claims:
-    return Claims(Path(path))
+def _claims(path: str, stamp: Stamp, readable: frozenset[str] | None) -> Claims:
+    return Claims(Path(path), readable=readable)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -7,6 +7,7 @@ is made anew when size or time of records.jsonl change, and may be deleted at an
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import tempfile
@@ -14,12 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from dashboard.access import Readable, may_show, sources_of
 from dashboard.runs import items, number, read_record
 from groundtone.files import sha256_text
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "claims.sqlite"
 RISK = {"contradicted": 0, "unsupported": 1, "unchecked": 2, "supported": 3}
 SHOWN_CHARS = 200  # of a claim and of a question in a list; the record holds the whole
@@ -28,7 +30,8 @@ _TABLES = """
 CREATE TABLE meta(schema INTEGER, size INTEGER, changed INTEGER, skipped INTEGER);
 CREATE TABLE records(line INTEGER PRIMARY KEY, item TEXT, arm TEXT, kind TEXT, correct REAL);
 CREATE TABLE claims(key TEXT, arm TEXT, item TEXT, verdict TEXT, class INTEGER, risk REAL, text TEXT, question TEXT,
-  start INTEGER, stop INTEGER, line INTEGER);
+  start INTEGER, stop INTEGER, line INTEGER, draw TEXT);
+CREATE TABLE sources(line INTEGER, source TEXT);
 CREATE TABLE suites(suite TEXT, item TEXT, arm TEXT, value REAL, line INTEGER);
 """
 _INDEXES = """
@@ -36,9 +39,18 @@ CREATE INDEX by_item ON records(item, arm);
 CREATE INDEX by_key ON claims(key);
 CREATE INDEX by_risk ON claims(arm, class, risk DESC, item, start);
 CREATE INDEX over_all ON claims(class, risk DESC, item, arm, start);
+CREATE INDEX by_draw ON claims(arm, draw);
+CREATE INDEX draw_over_all ON claims(draw);
+CREATE INDEX by_source ON sources(source, line);
 CREATE INDEX by_suite ON suites(suite, item, arm);
 """
 _ENTRY = "key, arm, item, verdict, risk, text, question, start, stop, line"
+
+
+Order = Literal["riskiest", "random"]
+RISKIEST: Order = "riskiest"
+RANDOM: Order = "random"
+_ORDERS: Mapping[Order, str] = {"riskiest": "class, risk DESC, item, arm, start", "random": "draw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +79,15 @@ class Flip:
 
 
 class Claims:
-    """The claims of the evaluation in `folder`. Opening reads records.jsonl once, where that was not done before."""
+    """The claims of the evaluation in `folder`. Opening reads records.jsonl once, where that was not done before.
 
-    def __init__(self, folder: Path) -> None:
+    `readable` are the sources that whoever looks may read, None for all: a record that touches another one is as if it
+    were not there.
+    """
+
+    def __init__(self, folder: Path, *, readable: Readable = None) -> None:
         self.records = folder / "records.jsonl"
+        self._readable = readable
         self.path = _made(self.records)
 
     @property
@@ -80,11 +97,12 @@ class Claims:
 
     def arms(self) -> list[str]:
         """Arms with claims."""
-        return [arm for (arm,) in self._rows("SELECT DISTINCT arm FROM claims ORDER BY arm")]
+        where, values = self._where()
+        return [arm for (arm,) in self._rows(f"SELECT DISTINCT arm FROM claims{where} ORDER BY arm", values)]
 
     def count(self, *, arm: str = "", verdicts: Sequence[str] = ()) -> int:
         """How many claims there are of an arm and of some verdicts; empty means all."""
-        where, values = _where(arm, verdicts)
+        where, values = self._where(arm=arm, verdicts=verdicts)
         return int(self._rows(f"SELECT count(*) FROM claims{where}", values)[0][0])
 
     def queue(
@@ -92,19 +110,21 @@ class Claims:
         *,
         arm: str = "",
         verdicts: Sequence[str] = (),
+        order: Order = "riskiest",
         first: Sequence[str] = (),
         limit: int = -1,
         offset: int = 0,
     ) -> list[Entry]:
         """Claims, riskiest first: contradicted, unsupported, unchecked, supported, and by risk within each.
 
-        The keys in `first` (claims on which people disagree) stand before all others.
+        "random" draws by a hash of the claim: any beginning of that queue is a fair sample of the claims. The keys in
+        `first` (claims on which people disagree) stand before all others.
         """
-        where, values = _where(arm, verdicts)
+        where, values = self._where(arm=arm, verdicts=verdicts)
         marks = ",".join("?" * len(first))
         top = f"key NOT IN ({marks}), " if first else ""
-        order = f" ORDER BY {top}class, risk DESC, item, arm, start LIMIT ? OFFSET ?"
-        rows = self._rows(f"SELECT {_ENTRY} FROM claims{where}{order}", [*values, *first, limit, offset])
+        by = f" ORDER BY {top}{_ORDERS[order]} LIMIT ? OFFSET ?"
+        rows = self._rows(f"SELECT {_ENTRY} FROM claims{where}{by}", [*values, *first, limit, offset])
         return [Entry(*row) for row in rows]
 
     def among(self, keys: Iterable[str]) -> dict[str, Entry]:
@@ -113,18 +133,20 @@ class Claims:
         wanted = list(dict.fromkeys(keys))
         for at in range(0, len(wanted), 500):
             some = wanted[at : at + 500]
-            rows = self._rows(f"SELECT {_ENTRY} FROM claims WHERE key IN ({','.join('?' * len(some))})", some)
+            where, values = self._where(keys=some)
+            rows = self._rows(f"SELECT {_ENTRY} FROM claims{where}", values)
             found |= {row[0]: Entry(*row) for row in rows}
         return found
 
     def record(self, line: int) -> Mapping[str, Any] | None:
-        """The record that begins at a byte; None where the file was removed or changed meanwhile."""
+        """The record that begins at a byte; None where the file was removed or changed, or it may not be read."""
         try:
             with self.records.open("rb") as file:
                 file.seek(line)
-                return read_record(file.readline().decode("utf-8", errors="replace"))
+                found = read_record(file.readline().decode("utf-8", errors="replace"))
         except OSError:
             return None
+        return found if found is not None and may_show(found, self._readable) else None
 
     def find(self, item: str, arm: str) -> Mapping[str, Any] | None:
         """The record of an item under an arm."""
@@ -133,7 +155,8 @@ class Claims:
 
     def correct(self, arm: str) -> dict[str, tuple[float, int]]:
         """Item to its score of being correct and the byte of its record, for the items that have one."""
-        rows = self._rows("SELECT item, correct, line FROM records WHERE arm = ? AND correct NOTNULL", [arm])
+        where, values = self._where(arm=arm)
+        rows = self._rows(f"SELECT item, correct, line FROM records{where} AND correct NOTNULL", values)
         return {item: (value, line) for item, value, line in rows}
 
     def flips(self, suite: str, *, broken: bool, limit: int = 20) -> list[Flip]:
@@ -147,20 +170,41 @@ class Claims:
         )
         return [Flip(*row) for row in rows]
 
+    def questions(self, kind: str, *, limit: int) -> list[str]:
+        """Some questions of a kind, in an order that looks at nothing but their ids."""
+        where, values = self._where(arm="tuned/rag")
+        lines = self._rows(
+            f"SELECT line FROM records{where} AND kind = ? ORDER BY item LIMIT ?", [*values, kind, limit]
+        )
+        records = [self.record(int(line)) for (line,) in lines]
+        return [str(record["question"].get("text", "")) for record in records if record is not None]
+
+    def _where(self, *, arm: str = "", verdicts: Sequence[str] = (), keys: Sequence[str] = ()) -> tuple[str, list[Any]]:
+        parts, values = list[str](), list[Any]()
+        if arm:
+            parts.append("arm = ?")
+            values.append(arm)
+        for column, some in (("verdict", verdicts), ("key", keys)):
+            if some:
+                parts.append(f"{column} IN ({','.join('?' * len(some))})")
+                values += some
+        if self._readable is not None:
+            hidden = "SELECT line FROM sources WHERE source NOT IN (SELECT value FROM json_each(?))"
+            parts.append(f"line NOT IN ({hidden})")
+            values.append(json.dumps(sorted(self._readable)))
+        return (f" WHERE {' AND '.join(parts)}" if parts else ""), values
+
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
-            return connection.execute(query, values).fetchall()
+        try:
+            return _query(self.path, query, values)
+        except sqlite3.OperationalError:  # the run was deleted while it is shown: it has no claims any more
+            self.path = _made(self.records)
+            return _query(self.path, query, values)
 
 
-def _where(arm: str, verdicts: Sequence[str]) -> tuple[str, list[str]]:
-    parts, values = [], []
-    if arm:
-        parts.append("arm = ?")
-        values.append(arm)
-    if verdicts:
-        parts.append(f"verdict IN ({','.join('?' * len(verdicts))})")
-        values += verdicts
-    return (f" WHERE {' AND '.join(parts)}" if parts else ""), values
+def _query(path: Path, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, values).fetchall()
 
 
 def _made(records: Path) -> Path:
@@ -242,6 +286,8 @@ def _insert(connection: sqlite3.Connection, record: Mapping[str, Any], line: int
         own = [(suite, item, arm, value, line) for suite, value in scores.items() if value is not None]
         connection.executemany("INSERT INTO suites VALUES (?, ?, ?, ?, ?)", own)
         return
+    own_sources = [(line, source) for source in sources_of(record)]
+    connection.executemany("INSERT INTO sources VALUES (?, ?)", own_sources)
     answer, question = _dict(record.get("answer")), str(record["question"].get("text", ""))[:SHOWN_CHARS]
     rows = []
     for claim in items(answer.get("claims")):
@@ -249,9 +295,9 @@ def _insert(connection: sqlite3.Connection, record: Mapping[str, Any], line: int
         verdict = str(claim.get("verdict", "unchecked"))
         text = " ".join(str(claim.get("text", "")).split())[:SHOWN_CHARS]
         key = f"{answer.get('id')}:{start}-{stop}"
-        fields = (key, arm, item, verdict, RISK.get(verdict, 2), risk_of(claim), text, question, start, stop, line)
-        rows.append(fields)
-    connection.executemany(f"INSERT INTO claims VALUES ({','.join('?' * 11)})", rows)
+        place = (text, question, start, stop, line, sha256_text(key)[:12])
+        rows.append((key, arm, item, verdict, RISK.get(verdict, 2), risk_of(claim), *place))
+    connection.executemany(f"INSERT INTO claims VALUES ({','.join('?' * 12)})", rows)
 
 
 def risk_of(claim: Mapping[str, Any]) -> float:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dashboard.charts import GREY
+from dashboard.forest import Line
 from dashboard.measures import percent, points
+from dashboard.palette import DASHES, GREY, PALETTE
 from dashboard.runs import estimate, items, number
 from eval.forgetting import ALL_SUITES
 from eval.safety import SUITES as SAFETY
@@ -34,33 +35,39 @@ def group_of(suite: str) -> str:
     return "safety" if suite in SAFETY or suite.startswith(("safety", "refus", "harm")) else "general"
 
 
-def suites_of(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The part of the summary of each group that was measured: a summary with that group's suites only."""
-    found: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+HOW = (
+    "Intervals are of paired differences. McNemar's p is the mid-p on broken and fixed items, adjusted over the suites "
+    "(Holm). A suite is forgotten where its interval lies below zero and p agrees, retained where the loss allowed is "
+    "ruled out; else it is inconclusive."
+)
+COLUMNS = ("Base → tuned", "Broken", "Fixed", "McNemar p", "Verdict")
+VERDICTS = {"retained": ("supported", "✓"), "forgotten": ("contradicted", "✕"), "inconclusive": ("unsupported", "?")}
+
+
+def suite_lines(summary: Mapping[str, Any]) -> dict[str, list[Line]]:
+    """Tuned minus base per suite, by group, with the counts behind McNemar's p (mid-p, Holm over the suites)."""
+    found: dict[str, list[Line]] = {group: [] for group in GROUPS}
     for row in items(summary.get("forgetting")):
-        found[group_of(str(row.get("suite", "")))].append(row)
-    return {group: {"forgetting": rows} for group, rows in found.items() if rows}
+        suite, value = str(row.get("suite", "")), estimate(row.get("difference"))
+        if value is not None:
+            margin = number(row.get("margin"))
+            found[group_of(suite)].append(Line(suite.replace("_", " "), value, margin=margin, cells=_counts(row)))
+    return {GROUPS[group][0]: lines for group, lines in found.items() if lines}
 
 
-def mcnemar_html(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Broken and fixed items per suite with McNemar's p, adjusted over the suites."""
-    body = []
-    for row in rows:
-        base, tuned, p = estimate(row.get("base")), estimate(row.get("tuned")), number(row.get("p"))
-        broken, fixed = int(number(row.get("broken")) or 0), int(number(row.get("fixed")) or 0)
-        n = base.n if base else 0
-        cells = (
-            f"{percent(base.mean if base else None)} → {percent(tuned.mean if tuned else None)}",
-            f"{n}",
-            f"✕ {broken}",
-            f"✓ {fixed}",
-            "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
-            str(row.get("verdict", "")),
-        )
-        name = escape(str(row.get("suite", "")).replace("_", " "))
-        body.append(f"<tr><td>{name}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
-    head = "".join(f"<th>{h}</th>" for h in ("Suite", "Base → tuned", "n", "Broken", "Fixed", "McNemar p", "Verdict"))
-    return f'<table class="gt-table"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+def _counts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    base, tuned, p = estimate(row.get("base")), estimate(row.get("tuned")), number(row.get("p"))
+    broken, fixed = int(number(row.get("broken")) or 0), int(number(row.get("fixed")) or 0)
+    needs, verdict = number(row.get("needs")), str(row.get("verdict", ""))
+    css, icon = VERDICTS.get(verdict, ("unchecked", "–"))
+    more = f"<small>needs about {needs:.0f} more</small>" if needs else ""
+    return (
+        f"{percent(base.mean if base else None)} → {percent(tuned.mean if tuned else None)}",
+        f"✕ {broken}",
+        f"✓ {fixed}",
+        "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        f'<span class="gt-chip gt-{css}"><b aria-hidden="true">{icon}</b>{escape(verdict)}</span>{more}',
+    )
 
 
 def broken_in(row: Mapping[str, Any]) -> int:
@@ -132,20 +139,23 @@ def looks_table(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Step", "Suite", "Points", "Low", "High", "n"])
 
 
-def looks_chart(table: pd.DataFrame, *, accent: str) -> alt.LayerChart:
-    """The guard's looks during training: a line per suite, told apart by its dashes and marks, with its interval."""
+def looks_chart(table: pd.DataFrame) -> alt.LayerChart:
+    """The guard's looks during training: a line per suite with its interval; suites differ by colour, dash and mark."""
     import altair as alt
 
-    base = alt.Chart(table).encode(x=alt.X("Step:Q", title="training step"))
-    shape = alt.Shape("Suite:N", legend=alt.Legend(orient="bottom", title=None))
-    dash = alt.StrokeDash("Suite:N", legend=None)
-    band = base.mark_area(opacity=0.1, color=accent).encode(y="Low:Q", y2="High:Q", detail="Suite:N")
-    line = base.mark_line(color=accent).encode(y=alt.Y("Points:Q", title="points against base"), strokeDash=dash)
-    dots = base.mark_point(color=accent, filled=True, size=60).encode(
-        y="Points:Q", shape=shape, tooltip=["Step", "Suite", "Points", "Low", "High", "n"]
+    suites = list(dict.fromkeys(table["Suite"]))
+    colours = alt.Scale(domain=suites, range=[PALETTE[n % len(PALETTE)] for n in range(len(suites))])
+    dashes = alt.Scale(domain=suites, range=[DASHES[n % len(DASHES)] for n in range(len(suites))])
+    colour = alt.Color("Suite:N", scale=colours, legend=alt.Legend(orient="top", title=None))
+    base = alt.Chart(table).encode(x=alt.X("Step:Q", title="training step", axis=alt.Axis(grid=False)), color=colour)
+    up = alt.Y("Points:Q", title="points against base", axis=alt.Axis(domain=False, tickCount=5))
+    bars = base.mark_rule(opacity=0.35).encode(y="Low:Q", y2="High:Q")
+    line = base.mark_line(strokeWidth=2).encode(y=up, strokeDash=alt.StrokeDash("Suite:N", scale=dashes, legend=None))
+    dots = base.mark_point(filled=True, size=60).encode(
+        y=up, shape=alt.Shape("Suite:N", legend=None), tooltip=["Step", "Suite", "Points", "Low", "High", "n"]
     )
-    zero = alt.Chart().mark_rule(color=GREY).encode(y=alt.datum(0))
-    return alt.layer(zero, band, line, dots, data=table).properties(height=280).configure_view(strokeWidth=0)
+    zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 4]).encode(y=alt.datum(0))
+    return alt.layer(zero, bars, line, dots, data=table).properties(height=280).configure_view(strokeWidth=0)
 
 
 def chain_html(report: Mapping[str, Any]) -> str:

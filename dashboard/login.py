@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -46,12 +47,18 @@ def viewer() -> Viewer:
     return Viewer(name, tuple(user.groups), not (config.read_only or user.read_only))
 
 
+def guarded() -> bool:
+    """Whether anybody's groups are configured, or nobody can tell since groundtone.yaml cannot be read."""
+    config = _config()
+    return config is None or bool(config.groups) or any(user.groups for user in config.users.values())
+
+
 def person() -> str:
     """The name that verdicts, votes and edits are stored under: of whoever logged in, else what was typed."""
     return viewer().name or str(st.session_state.get("person", "")).strip() or "anonymous"
 
 
-def person_input(place: DeltaGenerator) -> str:
+def person_input(place: DeltaGenerator, *, label_visibility: Literal["visible", "collapsed"] = "visible") -> str:
     """Asks for the name where nobody logged in; `person` from now on."""
     known = viewer().name
     place.text_input(
@@ -61,6 +68,8 @@ def person_input(place: DeltaGenerator) -> str:
         persist_state="session",
         max_chars=60,
         disabled=bool(known),
+        label_visibility=label_visibility,
+        icon=":material/person:",
     )
     return person()
 

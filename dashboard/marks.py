@@ -31,8 +31,14 @@ LOOKS: Mapping[str, Look] = {
     "true elsewhere": Look("elsewhere", "↗", "True elsewhere"),
     "unsure": Look("unchecked", "~", "Unsure"),
 }
+_SIGNS = re.compile(r"([\\`*_{}\[\]()#+.!|<>~$:-])")
 # A marker stays on the line of the word before it, and the full stop after it with them; a long word may break.
 _MARKER = re.compile(r"([^\s\[\]]{0,20} ?)\[(\d+)\]([.,;:!?]*)")
+
+
+def plain_label(text: str) -> str:
+    """Text for a widget's label, which Streamlit reads as Markdown: every sign that Markdown knows is escaped."""
+    return _SIGNS.sub(r"\\\1", text)
 
 
 def look(verdict: str) -> Look:

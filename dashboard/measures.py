@@ -18,6 +18,19 @@ ARM_NAMES: Mapping[str, str] = {
 }
 
 
+_MORE_ARMS: Mapping[str, str] = {  # outside the 2x2: measured, and reviewed only where somebody asks for them
+    "tuned/heldout": "Tuned · held-out prompts",
+    "base/heldout": "Base · held-out prompts",
+    "prompted/heldout": "Base told the style · held-out prompts",
+    "tuned/heldout-closed": "Tuned · held-out, closed book",
+    "base/heldout-closed": "Base · held-out, closed book",
+    "tuned/robust": "Tuned · odd contexts",
+    "base/robust": "Base · odd contexts",
+    "tuned/leak": "Tuned · leak test",
+    "base/leak": "Base · leak test",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A metric for people: `better` is the direction that is good."""
@@ -42,7 +55,7 @@ METRICS: Mapping[str, Metric] = {
 
 def arm_name(arm: str) -> str:
     """An arm for people; an unknown one keeps its name."""
-    return ARM_NAMES.get(arm, arm)
+    return ARM_NAMES.get(arm) or _MORE_ARMS.get(arm, arm)
 
 
 def percent(value: float | None) -> str:

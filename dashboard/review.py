@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dashboard.claims import Claims, Entry
+from dashboard.claims import RANDOM, Claims, Entry, Order
 from dashboard.marks import chip, find_sentence, look, passage_html, place
-from dashboard.measures import arm_name, percent
+from dashboard.measures import arm_name
 from dashboard.runs import items
-from groundtone.feedback import Agreement, JudgedClaim, agreement
+from dashboard.views_retrieval import is_gold
+from groundtone.feedback import JudgedClaim
+from groundtone.joins.review import PICKED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
 STAGES = ("lexical", "dense", "fused", "reranked")
 ARM_ORDER = ("tuned/rag", "base/rag", "tuned/closed", "base/closed", "prompted/rag", "extractive/rag")
 
@@ -69,20 +70,17 @@ def in_order(arms: Iterable[str]) -> list[str]:
 
 
 def queue_table(rows: Sequence[Entry], judged: Mapping[str, str], *, blind: bool = False) -> pd.DataFrame:
-    """The queue as a table: the detector's icon, what this person said ("" where nothing), the claim.
+    """The queue as a table: the detector's icon, what this person said once they said something, the claim.
 
     `blind` hides what the detector said until this person has judged.
     """
     import pandas as pd
 
     hidden = [blind and row.key not in judged for row in rows]
-    return pd.DataFrame(
-        {
-            "": ["·" if hide else look(row.verdict).icon for row, hide in zip(rows, hidden, strict=True)],
-            "You": [look(judged[row.key]).icon if row.key in judged else "" for row in rows],
-            "Claim": [row.text for row in rows],
-        }
-    )
+    table = {"": ["·" if hide else look(row.verdict).icon for row, hide in zip(rows, hidden, strict=True)]}
+    if any(row.key in judged for row in rows):
+        table["You"] = [look(judged[row.key]).icon if row.key in judged else "" for row in rows]
+    return pd.DataFrame(table | {"Claim": [row.text for row in rows]})
 
 
 def next_open(rows: Sequence[Entry], judged: Mapping[str, str], after: int) -> int:
@@ -99,14 +97,6 @@ def mine(verdicts: Iterable[JudgedClaim], person: str) -> dict[str, str]:
     return {v.verdict.claim_key: v.verdict.value for v in verdicts if v.verdict.person == person}
 
 
-def trust(claims: Claims, verdicts: Sequence[JudgedClaim]) -> Agreement:
-    """Agreement of the detector with everyone's latest verdicts on these claims."""
-    found = claims.among(v.verdict.claim_key for v in verdicts)
-    return agreement(
-        (found[v.verdict.claim_key].verdict, v.verdict.value) for v in verdicts if v.verdict.claim_key in found
-    )
-
-
 def contested(verdicts: Iterable[JudgedClaim]) -> list[str]:
     """Keys of the claims that people judged differently: they need a third opinion first."""
     said: dict[str, set[str]] = {}
@@ -115,8 +105,11 @@ def contested(verdicts: Iterable[JudgedClaim]) -> list[str]:
     return [key for key, values in said.items() if len(values - {"unsure"}) > 1]
 
 
-def about(row: Row, run: str) -> dict[str, Any]:
-    """What a verdict is stored with, so that it can become a training row without this run's folder."""
+def about(row: Row, run: str, *, order: Order) -> dict[str, Any]:
+    """What a verdict is stored with, so that it can become a training row without this run's folder.
+
+    A claim that was met in order of its risk is no random one: its verdict is marked, and rates are not taken from it.
+    """
     return {
         "run": run,
         "arm": row.arm,
@@ -126,6 +119,7 @@ def about(row: Row, run: str) -> dict[str, Any]:
         "claim": str(row.claim.get("text", "")),
         "evidence": str(row.claim.get("evidence", "")),
         "detector": row.verdict,
+        PICKED: "random" if order == RANDOM else "active",
     }
 
 
@@ -133,8 +127,12 @@ def question_html(row: Row) -> str:
     """The question, the arm that answered, and the answer that the documents give."""
     gold = row.record["question"].get("gold")
     if isinstance(gold, dict) and gold.get("values"):
-        values = "; ".join(" / ".join(map(str, group)) for group in gold["values"])
-        truth = f'<div class="gt-fact"><span>Right answer</span><div dir="auto">{escape(values)}</div></div>'
+        spelt = [list(map(str, group)) for group in gold["values"] if isinstance(group, list) and group]
+        values, every = " and ".join(group[0] for group in spelt), "; ".join(" or ".join(group) for group in spelt)
+        truth = (
+            f'<div class="gt-fact" title="{escape(every)}"><span>Right answer</span>'
+            f'<div dir="auto">{escape(values)}</div></div>'
+        )
     else:
         truth = (
             '<div class="gt-fact"><span>Right answer</span><div>not in the documents: a refusal is right</div></div>'
@@ -180,6 +178,15 @@ def evidence_html(row: Row, span: Mapping[str, Any] | None = None) -> str:
     return f'<div class="gt-eyebrow">Evidence</div>{missed}{_gold_quote(row)}'
 
 
+def missed_quotes(row: Row) -> tuple[tuple[str, str], ...]:
+    """The gold quotes of a claim's question where none stands in a retrieved passage; () where one does."""
+    gold = row.record["question"].get("gold")
+    stored = gold.get("quotes") if isinstance(gold, dict) else None
+    quotes = tuple((str(q[0]), str(q[1])) for q in stored or () if isinstance(q, list) and len(q) == 2)
+    hits = [hit["passage"] for hit in items(row.record["answer"].get("hits")) if isinstance(hit.get("passage"), dict)]
+    return () if any(is_gold(passage, quotes) for passage in hits) else quotes
+
+
 def _missed(span: Mapping[str, Any] | None, why: str) -> str:
     rank = (span or {}).get("rank")
     said = f"Not retrieved, but in the corpus at rank {rank}" if rank else "Not retrieved"
@@ -222,20 +229,4 @@ def _gold_quote(row: Row) -> str:
         f"{passage_html(str(quote[1]), (0, len(str(quote[1]))))}"
         for quote in quotes
         if len(quote) == 2
-    )
-
-
-def progress_html(done: int, total: int, found: Agreement) -> str:
-    """ "12 of 80 judged" as a bar, the detector's agreement with people so far, a warning while it rests on few."""
-    share = done / total if total else 0.0
-    kappa = "κ undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
-    trust_note = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {found.n} verdicts"
-    few = (
-        f'<span class="gt-few">△ fewer than {MIN_VERDICTS}: too few to trust κ</span>' if found.n < MIN_VERDICTS else ""
-    )
-    return (
-        f'<div class="gt-progress" role="progressbar" aria-valuenow="{done}" aria-valuemax="{total}">'
-        f'<div class="gt-progress-bar"><i style="width:{100 * share:.1f}%"></i></div>'
-        f"<div><strong>{done} of {total} judged</strong><span>{percent(share)}</span>{few}"
-        f"<span>{trust_note}</span></div></div>"
     )

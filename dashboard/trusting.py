@@ -3,36 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dashboard.charts import GREY
 from dashboard.claims import Claims
 from dashboard.measures import interval, percent
-from groundtone.feedback import JudgedClaim
+from dashboard.palette import GREY
+from dashboard.runs import estimate
+from dashboard.views import tile
+from groundtone.feedback import Agreement, JudgedClaim, agreement
+from groundtone.joins.review import fair_sample
 from groundtone.stats import wilson_interval
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
 BINS = 5  # of equal width; with tens of verdicts more would hold one or two each
 CHECKED = ("supported", "unsupported", "contradicted")
 Pair = tuple[bool, bool, float]  # flagged by the detector, wrong to people, the detector's risk
 
 
-def pairs(claims: Claims, judged: Sequence[JudgedClaim]) -> list[Pair]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The verdicts on an evaluation's claims that figures of the detector rest on.
+
+    `fair` where none of their claims was picked for its risk; `left_out` were, and say nothing of rates.
+    """
+
+    verdicts: tuple[JudgedClaim, ...] = ()
+    fair: bool = True
+    left_out: int = 0
+
+
+def sample(claims: Claims, judged: Sequence[JudgedClaim]) -> Sample:
+    """The fair ones of the verdicts on these claims; all where none is fair: they show the riskiest claims only."""
+    known = claims.among(one.verdict.claim_key for one in judged)
+    own = [one for one in judged if one.verdict.claim_key in known]
+    fair = fair_sample(own)
+    if fair or not own:
+        return Sample(tuple(fair), True, len(own) - len(fair))
+    return Sample(tuple(own), False)
+
+
+def trust(claims: Claims, some: Sample) -> Agreement:
+    """Agreement of the detector with everyone's latest verdicts."""
+    found = claims.among(one.verdict.claim_key for one in some.verdicts)
+    return agreement((found[v.verdict.claim_key].verdict, v.verdict.value) for v in some.verdicts)
+
+
+def pairs(claims: Claims, some: Sample) -> list[Pair]:
     """One pair per verdict that says something, on a claim that the detector checked.
 
     "true elsewhere" counts as not carried: the passages that were shown do not hold it.
     """
-    found = claims.among(one.verdict.claim_key for one in judged)
-    known = [(found.get(one.verdict.claim_key), one.verdict.value) for one in judged]
+    found = claims.among(one.verdict.claim_key for one in some.verdicts)
+    known = [(found[one.verdict.claim_key], one.verdict.value) for one in some.verdicts]
     return [
         (entry.verdict != "supported", said != "supported", entry.risk)
         for entry, said in known
-        if entry is not None and entry.verdict in CHECKED and said != "unsure"
+        if entry.verdict in CHECKED and said != "unsure"
     ]
+
+
+def sampled(some: Sample) -> str:
+    """What a reader must know of the verdicts behind a figure; "" where they are simply a fair sample."""
+    if not some.fair:
+        return "All on claims picked for their risk: no fair sample. Judge in the order “Random sample” for one."
+    if some.left_out:
+        plural = "verdicts" if some.left_out > 1 else "verdict"
+        return f"{some.left_out} {plural} on claims picked for their risk left out."
+    return ""
+
+
+def progress_html(done: int, total: int, found: Agreement, some: Sample) -> str:
+    """ "12 of 80 judged" as a bar, the detector's agreement with people so far, a warning while it rests on few."""
+    share = done / total if total else 0.0
+    kappa = "κ undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
+    biased = "" if some.fair else ", riskiest only"
+    said = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {found.n} verdicts{biased}"
+    few = f'<span class="gt-few">△ fewer than {MIN_VERDICTS}: too few to trust κ</span>'
+    return (
+        f'<div class="gt-progress" role="progressbar" aria-valuenow="{done}" aria-valuemax="{total}">'
+        f'<div class="gt-progress-bar"><i style="width:{100 * share:.1f}%"></i></div>'
+        f"<div><strong>{done} of {total} judged</strong><span>{percent(share)}</span>"
+        f'{few if found.n < MIN_VERDICTS else ""}<span title="{sampled(some)}">{said}</span></div></div>'
+    )
+
+
+def agreement_html(found: Agreement, some: Sample) -> str:
+    """How far the detector can be trusted: kappa on n verdicts, or that nobody has judged yet."""
+    label = "Detector against people"
+    if found.n == 0:
+        note = (
+            "0 human verdicts: unverified. The figures above rest on the detector alone until people judge its claims."
+        )
+        return tile(label, "unverified", note, quiet=True)
+    kappa = "undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
+    verdicts = f"{found.n} human verdict{'s' if found.n != 1 else ''}"
+    notes = [f"Cohen's kappa on {verdicts} · {found.agreed} agree."]
+    if found.kappa is None:
+        notes.append("Detector and people used a single class only.")
+    if found.n < MIN_VERDICTS:
+        notes.append(f"Too few to rely on: judge at least {MIN_VERDICTS}.")
+    notes += filter(None, [sampled(some)])
+    return tile(label, kappa, " ".join(notes), quiet=found.kappa is None)
 
 
 def confusion_html(found: Sequence[Pair]) -> str:
@@ -83,19 +160,31 @@ def reliability_chart(table: pd.DataFrame, *, accent: str) -> alt.LayerChart:
     return alt.layer(line, bars, dots, counts).properties(height=260).configure_view(strokeWidth=0)
 
 
-def why_html(span: Mapping[str, Any], note: str) -> str:
-    """Why a claim was made, as blame found it: cause, what retrieval did, what to do, the rows that taught it."""
-    rows = []
-    for row in span.get("rows") or ():
-        if isinstance(row, dict):
-            said = f"{escape(str(row.get('prompt', '')))} → {escape(str(row.get('reply', '')))}"
-            rows.append(f'<li dir="auto"><code>{escape(str(row.get("where", "")))}</code> {said}</li>')
-    rows_why = f'<p class="gt-note">No training rows are named: {escape(str(span.get("rows_why")))}</p>'
-    listed = f'<ul class="gt-rows">{"".join(rows)}</ul>' if rows else rows_why if span.get("rows_why") else ""
-    parts = (("Cause", "cause", "why"), ("Retrieval", "trace", "trace_why"))
-    facts = "".join(
-        f"<p><b>{name}: {escape(str(span.get(key, '')))}</b> {escape(str(span.get(why, '')))}</p>"
-        for name, key, why in parts
-    )
-    fix = f"<p><b>What to do</b> {escape(str(span.get('fix', '')))}</p>"
-    return f'<div class="gt-blame">{facts}{fix}{listed}<p class="gt-note">{escape(note)}</p></div>'
+NO_CARD = (
+    '<p class="gt-note">No detector card: the evaluation found too few verdicts. Judge claims, then evaluate again to '
+    "have precision, recall and a corrected rate.</p>"
+)
+CARD = (
+    ("precision", "Precision"),
+    ("recall", "Recall"),
+    ("f1", "F1"),
+    ("auroc", "AUROC"),
+    ("ece", "Calibration error"),
+)
+
+
+def card_html(card: Mapping[str, Any]) -> str:
+    """The detector card's figures, each with its interval and n; one that could not be measured says so.
+
+    A card without any verdict has no figures to show.
+    """
+    if all(estimate(card.get(name)) is None for name, _ in CARD):
+        return NO_CARD
+    cells = []
+    for name, label in CARD:
+        value = estimate(card.get(name))
+        figure = f"{value.mean:.2f}" if value and value.mean is not None else "–"
+        note = "not measured" if value is None else f"{interval(value)} · n {value.n}"
+        cells.append(f"<div><span>{label}</span>{figure}<span>{note}</span></div>")
+    note = escape(str(card.get("note", "")))
+    return f'<div class="gt-facts gt-card">{"".join(cells)}</div><p class="gt-note">{note}</p>'

@@ -9,17 +9,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboard.claims import Claims, Flip
+from dashboard.forest import Line
 from dashboard.measures import Metric, arm_name, change_word, interval, percent, points
-from dashboard.review import MIN_VERDICTS
 from dashboard.runs import Problem, estimate, items, number
-from groundtone.feedback import Agreement
 from groundtone.types import Estimate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Summary = Mapping[str, Any]
 GATE = {  # verdict -> CSS class, icon, what it means
@@ -29,8 +25,11 @@ GATE = {  # verdict -> CSS class, icon, what it means
 }
 CHECK = {"pass": "supported", "fail": "contradicted", "cannot tell": "unsupported"}
 CHECK_ICON = {"pass": "✓", "fail": "✕", "cannot tell": "?"}
+REPLY_CHARS = 2000  # of an answer in a list of many; the review shows the whole
 TILES = ("hallucination", "correct", "refused_right", "tone")
 GRID = (("closed-book", "closed"), ("with documents", "rag"))
+# How the gate writes an estimate: "tuned against base +0.01 [-0.02, +0.03] n=140: worse by 0.05 is ruled out".
+_FIGURES = re.compile(r"^(?P<lead>.*?) [+-]\d[\d.]* \[[^\]]*\] n=\d+(?P<rest>.*)$", re.DOTALL)
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -75,11 +74,21 @@ def check_html(check: Mapping[str, Any]) -> str:
     verdict = str(check.get("verdict", "cannot tell"))
     css, icon = CHECK.get(verdict, "unsupported"), CHECK_ICON.get(verdict, "?")
     name = escape(str(check.get("name", "check")).replace("_", " "))
-    why = escape(str(check.get("why", "")))
+    why = escape(_why(check))
     return (
         f'<li><span class="gt-chip gt-{css}"><b aria-hidden="true">{icon}</b>{escape(verdict)}</span>'
         f"<strong>{name}</strong><span>{why}</span></li>"
     )
+
+
+def _why(check: Mapping[str, Any]) -> str:
+    """A check's reason with its shares in percentage points, as everywhere else on the page."""
+    why, found = str(check.get("why", "")), _FIGURES.search(str(check.get("why", "")))
+    value, margin = estimate(check.get("estimate")), number(check.get("margin"))
+    if found is None or value is None or value.mean is None:
+        return why
+    conclusion = found["rest"].replace(f"{margin:g}", f"{100 * margin:g} points") if margin else found["rest"]
+    return f"{found['lead']} {points(value.mean)} points{_range(value)}, n {value.n}{conclusion}"
 
 
 def failures(summary: Summary) -> list[str]:
@@ -132,12 +141,12 @@ def tile_html(summary: Summary, metric: Metric, *, baseline: Summary | None = No
     value = cell_estimate(summary, "tuned/rag", metric.key)
     change = difference(summary, "tuning given RAG", metric.key)
     if value is None:
-        return _tile(metric.label, "–", "not measured for the tuned model", meaning=metric.meaning)
+        return tile(metric.label, "–", "not measured for the tuned model", meaning=metric.meaning)
     note = f"{interval(value)} · n {value.n}"
     more = _change_html(metric, change, "base")
     if baseline is not None:
         more += _change_html(metric, unpaired(value, cell_estimate(baseline, "tuned/rag", metric.key)), "baseline run")
-    return _tile(metric.label, percent(value.mean), note, more=more, meaning=metric.meaning)
+    return tile(metric.label, percent(value.mean), note, more=more, meaning=metric.meaning)
 
 
 def unpaired(new: Estimate | None, old: Estimate | None) -> Estimate | None:
@@ -153,7 +162,8 @@ def unpaired(new: Estimate | None, old: Estimate | None) -> Estimate | None:
     return Estimate(m - m0, m - m0 - down, m - m0 + up, min(new.n, old.n))
 
 
-def _tile(label: str, value: str, note: str, *, more: str = "", meaning: str = "", quiet: bool = False) -> str:
+def tile(label: str, value: str, note: str, *, more: str = "", meaning: str = "", quiet: bool = False) -> str:
+    """One figure in a frame, with what it rests on."""
     return (
         f'<div class="gt-tile"><div class="gt-tile-label" title="{escape(meaning)}">{escape(label)}</div>'
         f'<div class="gt-tile-value{" gt-quiet" if quiet else ""}">{escape(value)}</div>'
@@ -173,67 +183,30 @@ def _change_html(metric: Metric, change: Estimate | None, against: str) -> str:
     )
 
 
-def forgetting_html(table: pd.DataFrame) -> str:
-    """The suites as a table with a chip for each verdict."""
-    css = {"retained": "supported", "forgotten": "contradicted", "inconclusive": "unsupported"}
-    icon = {"retained": "✓", "forgotten": "✕", "inconclusive": "?"}
-    body = "".join(
-        f"<tr><td>{escape(row['Name'])}<small>n {row['n']}</small></td><td>{row['Base']} → {row['Tuned']}</td>"
-        f"<td>{escape(row['Label'])}</td>"
-        f'<td><span class="gt-chip gt-{css.get(row["Verdict"], "unchecked")}"><b aria-hidden="true">'
-        f"{icon.get(row['Verdict'], '–')}</b>{escape(row['Verdict'])}</span>"
-        f"<small>{escape(row['Detail'])}</small></td></tr>"
-        for row in table.to_dict("records")
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("Suite", "Base → tuned", "Change, points", "Verdict"))
-    return f'<table class="gt-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+DIFFERENCES = {  # how the evaluation calls a comparison -> how people do
+    "tuning given RAG": "Tuning, with documents",
+    "RAG given tuned": "Documents, once tuned",
+    "interaction": "Interaction of the two",
+    "tuned vs prompted": "Tuning against a prompt",
+    "held-out: tuned vs base": "Held-out: against base",
+    "held-out: tuned vs prompted": "Held-out: against a prompt",
+}
 
 
-def agreement_html(found: Agreement) -> str:
-    """How far the detector can be trusted: kappa on n verdicts, or that nobody has judged yet."""
-    label = "Detector against people"
-    if found.n == 0:
-        note = (
-            "0 human verdicts: unverified. The figures above rest on the detector alone until people judge its claims."
-        )
-        return _tile(label, "unverified", note, quiet=True)
-    kappa = "undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
-    verdicts = f"{found.n} human verdict{'s' if found.n != 1 else ''}"
-    notes = [f"Cohen's kappa on {verdicts} · {found.agreed} agree."]
-    if found.kappa is None:
-        notes.append("Detector and people used a single class only.")
-    if found.n < MIN_VERDICTS:
-        notes.append(f"Too few to rely on: judge at least {MIN_VERDICTS}.")
-    return _tile(label, kappa, " ".join(notes), quiet=found.kappa is None)
+def difference_lines(summary: Summary, metric: str) -> list[Line]:
+    """The paired differences of one metric, each with what was taken from what."""
+    lines = []
+    for row in items(summary.get("differences")):
+        value = estimate(row.get("estimate")) if row.get("metric") == metric else None
+        if value is not None:
+            name, (a, b) = str(row.get("name")), (str(row.get(side)) for side in "ab")
+            detail = f"({a}) − ({b})" if " - " in a else f"{a} − {b}"
+            lines.append(Line(DIFFERENCES.get(name, name), value, detail.replace(" - ", " − ")))
+    return lines
 
 
 def _range(value: Estimate) -> str:
     return "" if value.low is None or value.high is None else f" [{points(value.low)}, {points(value.high)}]"
-
-
-NO_CARD = (
-    '<p class="gt-note">No detector card: the evaluation found too few verdicts. Judge claims, then evaluate again to '
-    "have precision, recall and a corrected rate.</p>"
-)
-CARD = (
-    ("precision", "Precision"),
-    ("recall", "Recall"),
-    ("f1", "F1"),
-    ("auroc", "AUROC"),
-    ("ece", "Calibration error"),
-)
-
-
-def card_html(card: Mapping[str, Any]) -> str:
-    """The detector card's figures, each with its interval and n; one that could not be measured says so."""
-    cells = []
-    for name, label in CARD:
-        value = estimate(card.get(name))
-        figure = f"{value.mean:.2f}" if value and value.mean is not None else "–"
-        note = "not measured" if value is None else f"{interval(value)} · n {value.n}"
-        cells.append(f"<div><span>{label}</span>{figure}<span>{note}</span></div>")
-    note = escape(str(card.get("note", "")))
-    return f'<div class="gt-facts gt-card">{"".join(cells)}</div><p class="gt-note">{note}</p>'
 
 
 def pair_rows(flips: Sequence[Flip], before: Claims, after: Claims) -> list[dict[str, str]]:
@@ -269,25 +242,6 @@ def _answer_text(record: Mapping[str, Any] | None) -> str:
     return str(answer.get("text", "")) if isinstance(answer, dict) else ""
 
 
-def causes(blame: Mapping[str, Any], arm: str = "all") -> list[tuple[str, Estimate]]:
-    """The causes of doubted claims, largest share first; none where blame found nothing to blame."""
-    arms = blame.get("arms")
-    own = arms.get(arm) if isinstance(arms, dict) else None
-    shares = own.get("causes") if isinstance(own, dict) else None
-    found = [(str(name), estimate(value)) for name, value in (shares or {}).items()]
-    return sorted(((n, e) for n, e in found if e is not None), key=lambda row: -(row[1].mean or 0))
-
-
-def causes_html(found: Sequence[tuple[str, Estimate]]) -> str:
-    """One bar per cause with its share, interval and n."""
-    return "".join(
-        f'<div class="gt-bar"><span>{escape(name)}</span><div>'
-        f'<i style="width:{100 * (value.mean or 0):.1f}%"></i></div>'
-        f"<b>{percent(value.mean)}</b><small>{interval(value)} · n {value.n}</small></div>"
-        for name, value in found
-    )
-
-
 def changed_html(rows: Sequence[Mapping[str, str]], names: tuple[str, str] = ("Base", "Tuned")) -> str:
     """Items that changed, the older answer above the newer."""
     return "".join(
@@ -298,6 +252,7 @@ def changed_html(rows: Sequence[Mapping[str, str]], names: tuple[str, str] = ("B
 
 
 def _reply(name: str, text: str) -> str:
+    text = text if len(text) <= REPLY_CHARS else f"{text[:REPLY_CHARS]}… ({len(text):,} characters)"
     return f'<div class="gt-pair-row"><span>{name}</span><div dir="auto">{escape(text or "no answer")}</div></div>'
 
 

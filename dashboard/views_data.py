@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,24 @@ def issues_table(report: Mapping[str, Any]) -> pd.DataFrame:
     order = list(LEVELS.values())
     rows.sort(key=lambda row: order.index(str(row["Weight"])) if row["Weight"] in order else len(order))
     return pd.DataFrame(rows, columns=["Check", "Weight", "Cases", "What", "What to do"])
+
+
+def issues_html(table: pd.DataFrame) -> str:
+    """The findings with their whole text."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row["Check"].replace("_", " "))}</th><td>{escape(row["Weight"])}</td>'
+        f'<td>{row["Cases"]}</td><td class="gt-long">{escape(row["What"])}</td>'
+        f'<td class="gt-long">{escape(row["What to do"])}</td></tr>'
+        for row in table.to_dict("records")
+    )
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
+    return f'<table class="gt-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def context_html(context: Any) -> str:
+    """The passages that a row's reply rests on."""
+    shown = [str(passage) for passage in context] if isinstance(context, list) else []
+    return "".join(f'<p class="gt-note" dir="auto">[{n}] {escape(passage)}</p>' for n, passage in enumerate(shown, 1))
 
 
 def lines_of(report: Mapping[str, Any], check: str, *, file: str) -> list[int]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboard.access import Readable, may_show
+from dashboard.palette import DASHES, PALETTE
 from dashboard.runs import items, number, read_record
-from dashboard.views_training import DASHES, PALETTE
 from groundtone.errors import ProjectError
 from groundtone.stats import mean_interval
 from groundtone.text import content_words
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+CORPUS = 1000  # passages among which a missed one is looked for
 DEPTH = 50  # passages that a replay asks for, so that a gold passage below the first page still has its rank
 TIMEOUT_S = 180.0  # the first search of a cold machine reads the encoder from disk
 STAGES: Mapping[str, str] = {
@@ -56,12 +58,17 @@ class Sought:
 
 
 def command(
-    root: Path, query: str, *, groups: Sequence[str] = (), overrides: Mapping[str, str] | None = None
+    root: Path,
+    query: str,
+    *,
+    groups: Sequence[str] = (),
+    overrides: Mapping[str, str] | None = None,
+    depth: int = DEPTH,
 ) -> list[str]:
     """The search as a command; what was typed cannot become an option."""
     sets = [f"--set={key}={value}" for key, value in (overrides or {}).items()]
     allowed = [f"--group={group}" for group in groups]
-    fixed = ["search", "--explain", "--json", "-k", str(DEPTH), "--project", str(root)]
+    fixed = ["search", "--explain", "--json", "-k", str(depth), "--project", str(root)]
     return [sys.executable, "-P", "-m", "groundtone.cli.main", *fixed, *sets, *allowed, "--", query]
 
 
@@ -120,24 +127,35 @@ def _pinned(row: Mapping[str, Any]) -> tuple[bool, int]:
     return not row[""], int(row["Rank"])
 
 
+def gold_rank(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, str]]) -> int | None:
+    """The rank from 1 of the first gold passage; None where none is among those found."""
+    passages = ((entry.get("hit") or {}).get("passage") or {} for entry in found)
+    return next((rank for rank, passage in enumerate(passages, 1) if is_gold(passage, quotes)), None)
+
+
 def gold_line(found: Sequence[Mapping[str, Any]], quotes: Sequence[tuple[str, str]]) -> str:
     """Where the gold passage stands, in words; "" where no gold is known."""
     if not quotes:
         return ""
-    ranks = [n for n, entry in enumerate(found, 1) if is_gold((entry.get("hit") or {}).get("passage") or {}, quotes)]
-    if not ranks:
+    rank = gold_rank(found, quotes)
+    if rank is None:
         return f"✕ The gold passage ({quotes[0][0]}) is not among the first {len(found)}."
-    return f"★ Gold passage at rank {ranks[0]} of {len(found)}."
+    return f"★ Gold passage at rank {rank} of {len(found)}."
 
 
-def sought_in(records: Path) -> list[Sought]:
-    """Every question with gold quotes, once, with the recall of the first arm that searched for it."""
+def sought_in(records: Path, *, readable: Readable = None) -> list[Sought]:
+    """Every question with gold quotes, once, with the recall of the first arm that searched for it.
+
+    Questions about documents that may not be read are left out.
+    """
     found: dict[str, Sought] = {}
     try:
         with records.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 row = read_record(line) if "recall@5" in line else None
-                if row is not None and str(row["item_id"]) not in found and (one := _sought(row)):
+                if row is None or str(row["item_id"]) in found or not may_show(row, readable):
+                    continue
+                if one := _sought(row):
                     found[one.item] = one
     except OSError:
         return []

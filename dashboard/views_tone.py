@@ -11,18 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dashboard.charts import GREY
+from dashboard.access import Readable, may_show
+from dashboard.forest import Line
 from dashboard.measures import arm_name, interval, percent
 from dashboard.runs import estimate, number, read_record
 from groundtone.feedback import Vote
 from groundtone.stats import mean_interval, wilson_interval
 from groundtone.types import Estimate
-
-if TYPE_CHECKING:
-    import altair as alt
-    import pandas as pd
 
 EXAMPLES = 5  # failing replies that are kept per rule and arm
 SHOWN_CHARS = 600
@@ -68,21 +65,24 @@ class Spoken:
     failures: dict[tuple[str, str], list[Failure]] = field(default_factory=lambda: defaultdict(list))
 
 
-def spoken(records: Path) -> Spoken:
-    """Read the records of an evaluation; an unreadable line or file counts for nothing."""
+def spoken(records: Path, *, readable: Readable = None) -> Spoken:
+    """Read the records of an evaluation; an unreadable line or file counts for nothing.
+
+    Replies over documents that may not be read count, and are not shown.
+    """
     found = Spoken()
     try:
         with records.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 row = read_record(line)
                 if row is not None and isinstance(row.get("scores"), dict):
-                    _add(found, row)
+                    _add(found, row, shown=may_show(row, readable))
     except OSError:
         return found
     return found
 
 
-def _add(found: Spoken, row: Mapping[str, Any]) -> None:
+def _add(found: Spoken, row: Mapping[str, Any], *, shown: bool) -> None:
     arm, item = str(row["arm"]), str(row["item_id"])
     value, why = _score(row, "tone")
     if value is not None:
@@ -100,7 +100,7 @@ def _add(found: Spoken, row: Mapping[str, Any]) -> None:
         for rule in {_FIGURE.sub("has too many or too few ", part).removeprefix("it ") for part in _RULE.split(why)}:
             found.failed[arm, rule] += 1
             kept = found.failures[arm, rule]
-            if len(kept) < EXAMPLES:
+            if shown and len(kept) < EXAMPLES:
                 kept.append(Failure(item, str(row["question"].get("text", "")), reply[:SHOWN_CHARS], why))
 
 
@@ -132,64 +132,61 @@ def voted_rate(votes: Iterable[Vote], *, blind_only: bool = True) -> Estimate | 
     return mean_interval(wins, clusters=prompts) if wins else None
 
 
-def rates_table(rates: Mapping[str, Estimate | None]) -> pd.DataFrame:
-    """Win rates in per cent, one row each; what could not be measured is left out."""
-    import pandas as pd
-
-    rows = [
-        (name, 100 * e.mean, 100 * e.low, 100 * e.high, e.n, f"{percent(e.mean)} [{interval(e)}] n={e.n}")
-        for name, e in rates.items()
-        if e is not None and e.mean is not None and e.low is not None and e.high is not None
-    ]
-    return pd.DataFrame(rows, columns=["Against", "Rate", "Low", "High", "n", "Label"])
+def rate_lines(rates: Mapping[str, Estimate | None]) -> list[Line]:
+    """Win rates, one line each; what could not be measured is left out."""
+    return [Line(name, e) for name, e in rates.items() if e is not None and e.mean is not None]
 
 
-def rates_chart(table: pd.DataFrame, accent: str) -> alt.LayerChart:
-    """Win rates with their intervals and the 50 % line, where both are equally good."""
-    import altair as alt
+def features_html(found: Spoken, arms: Sequence[str]) -> str:
+    """Style features against their bands: the share of each arm's replies inside, with interval, worst first.
 
-    rows = alt.Y("Against:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, ticks=False, domain=False))
-    scale = alt.Scale(domain=[0, 100])
-    across = alt.X("Rate:Q", title="% of comparisons won", scale=scale, axis=alt.Axis(tickCount=5, domain=False))
-    even = alt.Chart().mark_rule(color=GREY, strokeWidth=1.5, strokeDash=[5, 4]).encode(x=alt.datum(50))
-    base = alt.Chart(table)
-    bars = base.mark_rule(color=accent, strokeWidth=2.5).encode(x=alt.X("Low:Q", scale=scale), x2="High:Q", y=rows)
-    dots = base.mark_point(size=95, color=accent, filled=True, opacity=1).encode(
-        x=across, y=rows, tooltip=["Against:N", "Label:N"]
-    )
-    text = base.mark_text(dy=-15, fontSize=11, color=GREY).encode(x="Rate:Q", y=rows, text="Label:N")
-    layers = alt.layer(even, bars, dots, text, data=table)
-    return layers.properties(height=max(110, 62 * len(table) + 40)).configure_view(strokeWidth=0)
-
-
-def features_table(found: Spoken, arms: Sequence[str]) -> pd.DataFrame:
-    """Style features against their bands: the share of each arm's replies inside, with interval; worst first."""
-    import pandas as pd
-
+    Beside it how many replies lie above (↑) and below (↓) the band; "" where every reply lies inside every band.
+    """
+    names = sorted(found.features, key=lambda name: -_outside(found.features[name]))
+    if not names:
+        return ""
     rows = []
-    for name, feature in found.features.items():
-        row: dict[str, Any] = {"Feature": name, "Target": f"{feature.low:g} – {feature.high:g}"}
-        for arm in arms:
-            total = len(found.tone.get(arm, ()))
-            if total:
-                outside = feature.above[arm] + feature.below[arm]
-                inside = wilson_interval(total - outside, total)
-                row[arm_name(arm)] = f"{percent(inside.mean)} [{interval(inside)}]"
-                row[f"{arm_name(arm)}: off"] = f"↑ {feature.above[arm]}  ↓ {feature.below[arm]}"
-        rows.append((sum(feature.above.values()) + sum(feature.below.values()), row))
-    return pd.DataFrame([row for _, row in sorted(rows, key=lambda entry: -entry[0])])
+    for name in names:
+        feature = found.features[name]
+        cells = "".join(_feature_cells(feature, arm, len(found.tone.get(arm, ()))) for arm in arms)
+        rows.append(f'<tr><th scope="row">{escape(name)}</th><td>{feature.low:g} – {feature.high:g}</td>{cells}</tr>')
+    heads = "".join(
+        f"<th>{escape(arm_name(arm))}<small>inside, n {len(found.tone.get(arm, ()))}</small></th>"
+        "<th>too much<small>or too little</small></th>"
+        for arm in arms
+    )
+    return (
+        f'<table class="gt-table gt-features"><thead><tr><th>Feature</th><th>Target band</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
-def arms_table(summary: Mapping[str, Any], metric: str) -> pd.DataFrame:
-    """One metric of every arm that has it, with interval and n."""
-    import pandas as pd
+def _outside(feature: Feature) -> int:
+    return sum(feature.above.values()) + sum(feature.below.values())
 
-    rows = [
-        (arm_name(arm), percent(e.mean), interval(e), e.n)
-        for arm, metrics in summary.get("arms", {}).items()
-        if (e := estimate(metrics.get(metric)))
-    ]
-    return pd.DataFrame(rows, columns=["Arm", metric.capitalize(), "95 % interval", "n"])
+
+def _feature_cells(feature: Feature, arm: str, n: int) -> str:
+    if not n:
+        return "<td>–</td><td>–</td>"
+    above, below = feature.above[arm], feature.below[arm]
+    inside = wilson_interval(n - above - below, n)
+    bar = f'<div class="gt-share"><i style="width:{100 * (inside.mean or 0):.1f}%"></i></div>'
+    return f"<td>{bar}{percent(inside.mean)}<small>{interval(inside)}</small></td><td>↑ {above} &nbsp; ↓ {below}</td>"
+
+
+def arms_html(summary: Mapping[str, Any]) -> str:
+    """Tone and format of every arm that has them, with interval and n."""
+    rows = []
+    for arm, metrics in summary.get("arms", {}).items():
+        found = [estimate(metrics.get(metric)) for metric in ("tone", "format")]
+        if any(found):
+            cells = "".join(
+                f"<td>{percent(e.mean)}<small>{interval(e)} · n {e.n}</small></td>" if e else "<td>not measured</td>"
+                for e in found
+            )
+            rows.append(f'<tr><th scope="row">{escape(arm_name(str(arm)))}</th>{cells}</tr>')
+    head = "".join(f"<th>{name}</th>" for name in ("Answers of", "Tone", "Format"))
+    return f'<table class="gt-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def rules_broken(found: Spoken, arm: str) -> list[tuple[str, int, list[Failure]]]:
@@ -208,27 +205,23 @@ def failures_html(failures: Sequence[Failure]) -> str:
     )
 
 
-def style_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """For each arm the AUC of a classifier that tells its replies from held-out ones of the house."""
+def likeness(summary: Mapping[str, Any]) -> tuple[list[Line], list[str]]:
+    """For each arm the AUC of a classifier that tells its replies from held-out ones of the house.
+
+    Beside the lines a sentence for each arm that could not be measured.
+    """
     voice = summary.get("voice")
-    likeness = voice.get("likeness") if isinstance(voice, dict) else None
-    if not isinstance(likeness, dict):
-        return []
-    facts = []
-    for arm, told in likeness.items():
-        found = estimate(told.get("auc")) if isinstance(told, dict) else None
-        if found is None or found.mean is None:
-            facts.append((str(arm), "not measured"))
-            continue
-        low = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
-        facts.append((str(arm), f"{found.mean:.2f}{low} n={found.n}"))
-    return facts
+    stored = voice.get("likeness") if isinstance(voice, dict) else None
+    lines, missing = [], []
+    for arm, told in stored.items() if isinstance(stored, dict) else ():
+        value = estimate(told.get("auc")) if isinstance(told, dict) else None
+        if value is not None:
+            lines.append(Line(arm_name(str(arm)), value))
+        elif isinstance(told, dict):
+            missing.append(f"{arm_name(str(arm))}: not measured, {told.get('why') or 'no reason given'}.")
+    return lines, missing
 
 
-def facts_html(facts: Sequence[tuple[str, str]]) -> str:
-    """Figures with their names."""
-    return (
-        '<div class="gt-facts">'
-        + "".join(f"<div><span>{escape(n)}</span>{escape(v)}</div>" for n, v in facts)
-        + "</div>"
-    )
+def write_auc(value: float) -> str:
+    """An area under the curve."""
+    return f"{value:.2f}"

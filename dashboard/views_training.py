@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboard.access import Readable, may_show
+from dashboard.palette import DASHES, PALETTE
 from dashboard.runs import items, number, read_record
 from groundtone.project import Manifest
 
@@ -25,9 +27,6 @@ CURVES: Mapping[str, str] = {
 }
 WORST = 20
 _TAIL_BYTES = 4096
-# Okabe and Ito's colours without yellow, which vanishes on white: apart for every common colour blindness.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-DASHES = ([1, 0], [8, 3], [3, 3], [10, 3, 2, 3], [2, 2], [6, 2, 2, 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +177,11 @@ def rows_html(report: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def worst_predictions(records: Path, *, arm: str = "tuned/heldout") -> list[dict[str, Any]]:
-    """The 20 held-out replies of an evaluation with the lowest mean of tone and format, worst first, with why."""
+def worst_predictions(records: Path, *, arm: str = "tuned/heldout", readable: Readable = None) -> list[dict[str, Any]]:
+    """The 20 held-out replies of an evaluation with the lowest mean of tone and format, worst first, with why.
+
+    Replies over documents that may not be read are left out.
+    """
     heap: list[tuple[float, int, dict[str, Any]]] = []
     marker = json.dumps(arm)
     try:
@@ -187,6 +189,8 @@ def worst_predictions(records: Path, *, arm: str = "tuned/heldout") -> list[dict
             for at, line in enumerate(lines):
                 row = read_record(line) if marker in line else None
                 if row is None or row["arm"] != arm or not isinstance(row.get("answer"), dict):
+                    continue
+                if not may_show(row, readable):
                     continue
                 scores = {key: _score(row, key) for key in ("tone", "format")}
                 known = [value for value, _ in scores.values() if value is not None]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 
 import streamlit as st
 
-from dashboard import cache, chatting, login, look, marks, runbar, views_tone
-from dashboard.runs import Problem
+from dashboard import cache, chatting, forest, login, look, marks, runbar, views_tone
+from dashboard.runs import Evaluation, Problem
 from dashboard.worker import ChatRequest
 from groundtone.errors import GroundtoneError
 from groundtone.feedback import Feedback
@@ -33,16 +34,28 @@ def main() -> None:
     if clear_at.button("New chat", icon=":material/refresh:", disabled=not turns, width="stretch"):
         turns.clear()
         st.rerun()
-    if not turns:
-        st.html(chatting.invitation_html())
+    tried = invite(choice.run) if not turns else None
     for number, turn in enumerate(turns):
         show(turn, blind=blind)
         vote(cache.feedback(choice.root), turn, number, blind=blind)
     standing(cache.feedback(choice.root))
-    question = st.chat_input("Ask about the documents", max_chars=2000)
+    question = st.chat_input("Ask about the documents", max_chars=2000) or tried
     if question and question.strip():
         ask(choice.root, turns, question.strip(), blind=blind)
         st.rerun()
+
+
+def invite(run: Evaluation | None) -> str | None:
+    """What to do, and questions of the evaluation to begin with; returns the one that was selected."""
+    st.html(chatting.invitation_html())
+    found = cache.claims(run) if run is not None else None
+    known = [*found.questions("answerable", limit=2), *found.questions("unanswerable", limit=1)] if found else []
+    chosen = None
+    with st.container(horizontal=True, horizontal_alignment="center", gap="small", key="gt-try"):
+        for number, question in enumerate(known):
+            if st.button(marks.plain_label(shorten(question, 120)), key=f"try-{number}", icon=":material/chat_bubble:"):
+                chosen = question
+    return chosen
 
 
 def show(turn: chatting.Turn, *, blind: bool) -> None:
@@ -109,12 +122,13 @@ def standing(feedback: Feedback) -> None:
     look.section("How it stands", "Votes between base and tuned; a tie counts half, at 50 % neither is better.")
     left, right = st.columns([1.6, 1], gap="large", vertical_alignment="center")
     rates = {"blind votes": views_tone.voted_rate(votes), "all votes": views_tone.voted_rate(votes, blind_only=False)}
-    table = views_tone.rates_table(rates)
+    lines = views_tone.rate_lines(rates)
     with left:
-        if table.empty:
+        if not lines:
             st.html('<p class="gt-note">No vote says yet which of the two is better.</p>')
         else:
-            st.altair_chart(views_tone.rates_chart(table, look.chart_colours().accent), width="stretch")
+            plot = forest.forest_html({"": lines}, forest.shares("votes won by the tuned model (better →)"))
+            st.html(plot + forest.legend_html(at="50 %"))
     right.html(chatting.usable_html(votes))
 
 

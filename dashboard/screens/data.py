@@ -74,7 +74,7 @@ def issues(root: Path, report: dict[str, Any]) -> str:
     if report and table.empty:
         st.html(f'<p class="gt-note">✓ The checks found nothing in {report.get("rows", 0)} rows.</p>')
     elif not table.empty:
-        st.dataframe(table, key="issues", hide_index=True, width="stretch")
+        st.html(views_data.issues_html(table))
     checks = [views_data.ALL_ROWS, *table["Check"], views_data.FACTS]
     return st.pills("Show the rows of", checks, default=views_data.ALL_ROWS, key="rows-of") or views_data.ALL_ROWS
 
@@ -119,8 +119,8 @@ def edit(root: Path, rows: list[Row]) -> None:
     with st.form(f"row-{row.key}"):
         prompt = st.text_area("Prompt", str(row.data.get("prompt", "")), height=80)
         reply = st.text_area("Reply", str(row.data.get("reply", "")), height=110)
-        for passage in row.data.get("context") or ():
-            st.caption(str(passage).replace("$", "\\$"))
+        if passages := views_data.context_html(row.data.get("context")):
+            st.html(passages)
         with st.container(horizontal=True, gap="small"):
             off = not viewer.may_write
             kept = st.form_submit_button("Keep", icon=":material/check:", disabled=off)

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import cache, charts, costs, look, runbar, views
-from dashboard.runs import Evaluation, Problem, items, read_lines
+from dashboard import cache, costs, forest, look, runbar, views
+from dashboard.runs import Evaluation, Problem, estimate, items, read_lines
 from groundtone.project import Project
 
 HEADLINE = look.Headline(
@@ -19,43 +19,23 @@ SHOWN = 20  # broken items of a suite in a list
 
 
 def main() -> None:
-    """Lay the page out: forest per group, McNemar, broken items, retention against tone, the chain."""
+    """Lay the page out: forest per group, broken items, retention against tone, the chain."""
     choice = runbar.draw(HEADLINE)
     run = choice.run
     assert run is not None
-    groups = costs.suites_of(run.summary)
-    if not groups:
+    suites = costs.suite_lines(run.summary)
+    if not suites:
         why = "This evaluation asked no general items of both models; eval.general names the file that holds them."
         look.problem(Problem("Forgetting was not measured", why, "groundtone eval"))
-    for group, part in groups.items():
-        forest(group, part)
-    if groups:
+    else:
+        look.section("Suite by suite", "Tuned minus base on the same items, in percentage points.")
+        leads = dict(costs.GROUPS.values())
+        scale = forest.Scale("better →")
+        st.html(forest.forest_html(suites, scale, leads=leads, columns=costs.COLUMNS) + forest.legend_html(margin=True))
+        st.html(f'<p class="gt-note">{costs.HOW}</p>')
         broken(run, items(run.summary.get("forgetting")))
     trade(Project(choice.root), run)
     chain(Project(choice.root), run)
-
-
-def forest(group: str, part: dict[str, Any]) -> None:
-    """One group of suites: the forest with the tolerance band, the counts beside it."""
-    title, lead = costs.GROUPS[group]
-    look.section(title, lead.capitalize() + ".")
-    table = charts.forgetting_table(part)
-    colours = look.chart_colours()
-    left, right = st.columns([1, 1.2], gap="large")
-    with left:
-        if table.empty:
-            st.html('<p class="gt-note">No suite of this group has paired answers.</p>')
-        else:
-            chart = charts.forest_chart(
-                table,
-                title="percentage points   (better →)",
-                accent=colours.accent,
-                surface=colours.surface,
-                margin=True,
-            )
-            st.altair_chart(chart, width="stretch")
-            st.html('<p class="gt-note">● interval leaves zero out &nbsp; ○ may be zero &nbsp; ▒ loss allowed</p>')
-    right.html(costs.mcnemar_html(part["forgetting"]))
 
 
 def broken(run: Evaluation, suites: list[dict[str, Any]]) -> None:
@@ -72,6 +52,10 @@ def broken(run: Evaluation, suites: list[dict[str, Any]]) -> None:
         format_func=lambda name: name.replace("_", " "), label_visibility="collapsed",
     )  # fmt: skip
     flips = found.flips(suite, broken=True, limit=SHOWN)
+    counts = next(row for row in suites if str(row.get("suite")) == suite)
+    asked = estimate(counts.get("base"))
+    of = f" of {asked.n} items" if asked else ""
+    st.html(f'<p class="gt-note"><b>{costs.broken_in(counts)}</b>{of} broken.</p>')
     st.html(f'<div class="gt-abreast">{views.changed_html(views.pair_rows(flips, found, found))}</div>')
     if len(flips) == SHOWN:
         st.html(f'<p class="gt-note">The first {SHOWN} are shown.</p>')
@@ -80,24 +64,26 @@ def broken(run: Evaluation, suites: list[dict[str, Any]]) -> None:
 def trade(project: Project, run: Evaluation) -> None:
     """What the voice costs: a point per strength, and the guard's looks at checkpoints during training."""
     look.section(
-        "Retention against tone", "One point per strength of the adapter; beneath, the checkpoints of training."
+        "Retention against tone", "One point per strength of the adapter; beside it the checkpoints of training."
     )
     folder, accent = project.runs_folder / run.candidate, look.chart_colours().accent
     curve = cache.document(folder / "strength.json")
     table = costs.retention_table(curve) if curve else None
-    if table is None or table.empty:
-        why = "The curve asks the model at several strengths of its adapter."
-        look.problem(Problem("No strength curve yet", why, f"groundtone strength {run.candidate}"))
-    else:
-        st.altair_chart(costs.retention_chart(table, accent=accent), width="stretch")
     looks = costs.looks_table(read_lines(folder / "guard.jsonl"))
-    if looks.empty:
-        why = "With the guard on, training looks at the suites while it runs and stops before the loss allowed."
-        look.problem(
-            Problem("No checkpoint was watched", why, "groundtone tune --set tuning.guard.every='0.25 epochs'")
-        )
-    else:
-        st.altair_chart(costs.looks_chart(looks, accent=accent), width="stretch")
+    left, right = st.columns(2, gap="large")
+    with left:
+        if table is None or table.empty:
+            why = "The curve asks the model at several strengths of its adapter."
+            look.problem(Problem("No strength curve yet", why, f"groundtone strength {run.candidate}"))
+        else:
+            st.altair_chart(costs.retention_chart(table, accent=accent), width="stretch")
+    with right:
+        if looks.empty:
+            why = "With the guard on, training looks at the suites while it runs and stops before the loss allowed."
+            command = "groundtone tune --set tuning.guard.every='0.25 epochs'"
+            look.problem(Problem("No checkpoint was watched", why, command))
+        else:
+            st.altair_chart(costs.looks_chart(looks), width="stretch")
 
 
 def chain(project: Project, run: Evaluation) -> None:

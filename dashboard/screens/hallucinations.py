@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from dashboard import cache, login, look, marks, review, runbar
-from dashboard.claims import RISK, Claims, Entry
+from dashboard import cache, login, look, marks, review, runbar, trusting
+from dashboard.claims import RANDOM, RISK, RISKIEST, Claims, Entry, Order
+from dashboard.config import project_folder
 from dashboard.measures import arm_name
 from dashboard.runs import Evaluation, Problem, items
-from dashboard.trusting import Pair, confusion_html, pairs, reliability_chart, reliability_table, why_html
+from dashboard.views_retrieval import CORPUS, command, gold_rank
+from dashboard.why import why_html
+from groundtone.errors import GroundtoneError
 from groundtone.feedback import Feedback
+from groundtone.project import Project
 from groundtone.types import HumanVerdict, Verdict
 
 BUTTONS: tuple[tuple[HumanVerdict, str, str], ...] = (
@@ -23,6 +28,7 @@ BUTTONS: tuple[tuple[HumanVerdict, str, str], ...] = (
     ("unsure", "5", ":material/airwave:"),
 )
 ALL = "all"
+ORDERS: dict[Order, str] = {RISKIEST: "Riskiest first", RANDOM: "Random sample"}
 WINDOW = 300  # claims that the queue lists at once: a browser shows no more at once, and a rerun sends them again
 
 HEADLINE = look.Headline(
@@ -51,34 +57,34 @@ def reviewing(run: Evaluation, claims: Claims, feedback: Feedback) -> None:
     judged = feedback.judged()
     shown = filters(claims)
     total = claims.count(arm=shown.arm, verdicts=shown.verdicts)
-    said = review.mine(judged, shown.person)
+    some = trusting.sample(claims, judged)
+    progress_at, person_at, blind_at = st.columns([3.4, 0.9, 0.6], vertical_alignment="center", gap="medium")
+    person = login.person_input(person_at, label_visibility="collapsed")
+    blind = blind_at.toggle(
+        "Blind", key="blind-review", bind="query-params",
+        help="Hide the detector's guess until you have judged: verdicts that measure it must not be led by it.",
+    )  # fmt: skip
+    said = review.mine(judged, person)
     mine = claims.among(said)
     done = sum(shown.arm in ("", e.arm) and (not shown.verdicts or e.verdict in shown.verdicts) for e in mine.values())
-    st.html(review.progress_html(done, total, review.trust(claims, judged)))
+    progress_at.html(trusting.progress_html(done, total, trusting.trust(claims, some), some))
     if not total:
         st.html('<p class="gt-note">No claim of this arm has these verdicts. Widen the filter above.</p>')
         return
-    part = 1
-    if total > WINDOW:
-        parts = -(-total // WINDOW)
-        part = st.number_input(
-            f"Part of the queue (1 to {parts}, {WINDOW} claims each)", 1, parts, key="part", width=260
-        )
-    first = list(claims.among(review.contested(judged)))
-    rows = claims.queue(arm=shown.arm, verdicts=shown.verdicts, first=first, limit=WINDOW, offset=(part - 1) * WINDOW)
-    left, middle, right = st.columns([1, 1.6, 1.15], gap="medium")
+    rows = window(claims, shown, total, list(claims.among(review.contested(judged))))
+    left, middle, right = st.columns([1.1, 1.6, 1.15], gap="medium")
     with left:
-        index = pick(rows, said, blind=shown.blind)
+        index = pick(rows, said, blind=blind)
     row = review.open_row(claims, rows[index])
     if row is None:
-        look.problem(Problem("This answer is gone", "Its run was removed or written anew: reload the page.", ""))
+        look.problem(Problem("This answer is gone", "Its run was removed or written anew: reload the page."))
         return
     with middle:
-        answer_of(row, said, blind=shown.blind)
-        judge(run, feedback, rows, index, row, person=shown.person, said=said)
+        answer_of(row, said, blind=blind)
+        judge(Judging(run, feedback, rows, index, row, person, shown.order), said)
     with right:
         evidence(run, row)
-    trust(pairs(claims, judged))
+    trust(trusting.pairs(claims, some), some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +93,12 @@ class Shown:
 
     arm: str
     verdicts: tuple[str, ...]
-    person: str
-    blind: bool
+    order: Order
 
 
 def filters(claims: Claims) -> Shown:
-    """The arm, the detector's verdicts, the reader's name, and whether to judge blind."""
-    arm_at, verdict_at, person_at, blind_at = st.columns([1.1, 2.1, 0.8, 0.7], vertical_alignment="bottom")
+    """The arm, the detector's verdicts, and in which order."""
+    arm_at, verdict_at, order_at = st.columns([1.15, 2, 0.85], vertical_alignment="bottom")
     arm = arm_at.selectbox(
         "Answers of",
         [*review.in_order(claims.arms()), ALL],
@@ -102,23 +107,39 @@ def filters(claims: Claims) -> Shown:
         bind="query-params",
     )
     verdicts = verdict_at.segmented_control(
-        "Detector says", list(RISK), selection_mode="multi", key="says", bind="query-params",
+        "Detector says", list(RISK), selection_mode="multi", key="says", bind="query-params", width="stretch",
         format_func=lambda v: f"{marks.look(v).icon} {marks.look(v).label}",
     )  # fmt: skip
-    name = login.person_input(person_at)
-    blind = blind_at.toggle(
-        "Blind", key="blind-review", bind="query-params",
-        help="Hide the detector's guess until you have judged: verdicts that measure it must not be led by it.",
+    order: Order = order_at.selectbox(
+        "Order", list(ORDERS), format_func=ORDERS.get, key="order", bind="query-params",
+        help="The riskiest claims are where a verdict saves most; a random sample is what rates may be taken from.",
     )  # fmt: skip
-    return Shown("" if arm == ALL else arm, tuple(verdicts or ()), name, blind)
+    return Shown("" if arm == ALL else arm, tuple(verdicts or ()), order)
+
+
+def window(claims: Claims, shown: Shown, total: int, contested: list[str]) -> list[Entry]:
+    """The part of the queue that is listed; the claims on which people disagree come first, save in a random sample."""
+    part = 1
+    if total > WINDOW:
+        parts = -(-total // WINDOW)
+        part = st.number_input(
+            f"Part of the queue (1 to {parts}, {WINDOW} claims each)", 1, parts, key="part", width=260
+        )
+    first = contested if shown.order == RISKIEST else []
+    return claims.queue(
+        arm=shown.arm, verdicts=shown.verdicts, order=shown.order, first=first, limit=WINDOW, offset=(part - 1) * WINDOW
+    )
 
 
 def pick(rows: list[Entry], said: dict[str, str], *, blind: bool) -> int:
     """The queue; returns the index of the claim in hand."""
+    columns: dict[str, Any] = {"": st.column_config.TextColumn(width=26)}
+    table = review.queue_table(rows, said, blind=blind)
+    if "You" in table:
+        columns["You"] = st.column_config.TextColumn(width=34)
     event: Any = st.dataframe(
-        review.queue_table(rows, said, blind=blind), key="queue", hide_index=True, height=520, row_height=38,
-        on_select="rerun", selection_mode="single-row-required",
-        column_config={"": st.column_config.TextColumn(width=26), "You": st.column_config.TextColumn(width=40)},
+        table, key="queue", hide_index=True, height=560, row_height=36, on_select="rerun",
+        selection_mode="single-row-required", column_config=columns,
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     return min(chosen[0], len(rows) - 1) if chosen else 0
@@ -140,7 +161,12 @@ def evidence(run: Evaluation, row: review.Row) -> None:
     place = (str(row.record["answer"].get("id")), row.entry.start, row.entry.stop)
     spans = items(blame.get("spans")) if blame else []
     span = next((s for s in spans if (s.get("answer_id"), s.get("start"), s.get("end")) == place), None)
-    st.html(review.evidence_html(row, span))
+    known: dict[str, int | None] = st.session_state.setdefault("gt-ranks", {})
+    found = known.get(row.question)
+    st.html(review.evidence_html(row, {**(span or {}), "rank": found} if found else span))
+    quotes = review.missed_quotes(row)
+    if quotes and not found and not (span and span.get("rank")):
+        rank_of(row.question, quotes, known)
     with st.expander("Why did it say that?", icon=":material/psychology_alt:"):
         if span is not None and blame is not None:
             st.html(why_html(span, str(blame.get("note", ""))))
@@ -150,89 +176,87 @@ def evidence(run: Evaluation, row: review.Row) -> None:
             look.problem(Problem("Nobody asked yet", "Blame names the cause of a claim.", f"groundtone blame {run.id}"))
 
 
-def trust(found: list[Pair]) -> None:
+def rank_of(question: str, quotes: tuple[tuple[str, str], ...], known: dict[str, int | None]) -> None:
+    """At which rank of the whole corpus a missed passage stands: searched for when somebody asks."""
+    root = project_folder(sys.argv[1:])
+    if question in known:
+        st.html(f'<p class="gt-note">✕ Not among the first {CORPUS} passages of the index.</p>')
+    elif Project(root).index_path.exists() and st.button("At which rank is it?", icon=":material/search:", key="rank"):
+        try:
+            with st.spinner("Searching in a process of its own…", show_time=True):
+                found = cache.search(root, command(root, question, groups=login.viewer().groups, depth=CORPUS))
+        except GroundtoneError as error:
+            look.problem(Problem("The search failed", str(error), "groundtone doctor"))
+            return
+        known[question] = gold_rank(found, quotes)
+        st.rerun(scope="fragment")
+
+
+def trust(found: list[trusting.Pair], some: trusting.Sample) -> None:
     """Confusion matrix and reliability curve of the detector against people."""
     with st.expander("Is the detector trustworthy?", icon=":material/balance:", expanded=bool(found)):
         if not found:
             st.html('<p class="gt-note">0 human verdicts: unverified. Judge claims above and both appear here.</p>')
             return
+        if note := trusting.sampled(some):
+            st.html(f'<p class="gt-missed"><b aria-hidden="true">△</b>{note}</p>')
         left, right = st.columns([1.2, 1], gap="large")
-        left.html(f'<div class="gt-subtitle">Confusion matrix, n {len(found)}</div>{confusion_html(found)}')
+        left.html(f'<div class="gt-subtitle">Confusion matrix, n {len(found)}</div>{trusting.confusion_html(found)}')
         right.html('<div class="gt-subtitle">Reliability: on the dashed line, risk is a probability</div>')
-        chart = reliability_chart(reliability_table(found), accent=look.chart_colours().accent)
-        right.altair_chart(chart, width="stretch")
+        table = trusting.reliability_table(found)
+        right.altair_chart(trusting.reliability_chart(table, accent=look.chart_colours().accent), width="stretch")
 
 
-def judge(
-    run: Evaluation,
-    feedback: Feedback,
-    rows: list[Entry],
-    index: int,
-    row: review.Row,
-    *,
-    person: str,
-    said: dict[str, str],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A claim under judgement, where it stands in the queue, and who judges."""
+
+    run: Evaluation
+    feedback: Feedback
+    rows: list[Entry]
+    index: int
+    row: review.Row
+    person: str
+    order: Order
+
+
+def judge(now: Judging, said: dict[str, str]) -> None:
     """Verdict buttons, a correction, undo and moving on; who may only look can move on alone."""
     locked = not login.viewer().may_write
-    note = f"correction-{row.key}"
+    note = f"correction-{now.row.key}"
 
     def store(value: HumanVerdict) -> None:
         correction = str(st.session_state.get(note, "")).strip()
-        feedback.add_verdict(Verdict(row.key, person, value, correction), about=review.about(row, run.id))
-        go(review.next_open(rows, said | {row.key: value}, index))
+        about = review.about(now.row, now.run.id, order=now.order)
+        now.feedback.add_verdict(Verdict(now.row.key, now.person, value, correction), about=about)
+        go(review.next_open(now.rows, said | {now.row.key: value}, now.index))
 
     def undo() -> None:
-        gone = feedback.undo_verdict(person)
-        where = [i for i, r in enumerate(rows) if gone and r.key == gone.claim_key]
-        go(where[0] if where else index)
+        gone = now.feedback.undo_verdict(now.person)
+        where = [i for i, r in enumerate(now.rows) if gone and r.key == gone.claim_key]
+        go(where[0] if where else now.index)
 
     with st.container(horizontal=True, key="gt-verdicts", gap="small"):
         for value, key, icon in BUTTONS:
             st.button(
-                marks.look(value).label,
-                key=f"say-{value}",
-                shortcut=key,
-                icon=icon,
-                disabled=locked,
-                on_click=store,
-                args=(value,),
-            )
+                marks.look(value).label, key=f"say-{value}", shortcut=key, icon=icon, disabled=locked,
+                on_click=store, args=(value,),
+            )  # fmt: skip
     st.text_area(
-        "Correction: becomes a training row with your verdict (optional)",
-        key=note,
-        height=68,
-        disabled=locked,
+        "Correction: becomes a training row with your verdict (optional)", key=note, height=68, disabled=locked,
         placeholder="What the answer should have said",
+    )  # fmt: skip
+    moves = (
+        ("Previous", "previous", "K", ":material/arrow_upward:", now.index == 0, go, (now.index - 1,)),
+        ("Next", "next", "J", ":material/arrow_downward:", now.index + 1 >= len(now.rows), go, (now.index + 1,)),
+        ("Undo my last", "undo", "U", ":material/undo:", locked, undo, ()),
     )
     with st.container(horizontal=True, key="gt-moves", gap="small"):
-        st.button(
-            "Previous",
-            key="previous",
-            shortcut="K",
-            type="tertiary",
-            disabled=index == 0,
-            on_click=go,
-            args=(index - 1,),
-        )
-        st.button(
-            "Next",
-            key="next",
-            shortcut="J",
-            type="tertiary",
-            disabled=index + 1 >= len(rows),
-            on_click=go,
-            args=(index + 1,),
-        )
-        st.button(
-            "Undo my last",
-            key="undo",
-            shortcut="U",
-            type="tertiary",
-            icon=":material/undo:",
-            disabled=locked,
-            on_click=undo,
-        )
+        for label, name, key, icon, disabled, action, values in moves:
+            st.button(
+                label, key=name, shortcut=key, type="tertiary", icon=icon, disabled=disabled, on_click=action,
+                args=values,
+            )  # fmt: skip
 
 
 def go(index: int) -> None:

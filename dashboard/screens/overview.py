@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import cache, charts, look, review, runbar, views
+from dashboard import cache, forest, look, runbar, trusting, views, why
 from dashboard.measures import METRICS, Metric, arm_name
 from dashboard.runs import Evaluation, Problem
+from groundtone.errors import GroundtoneError
 from groundtone.project import Project
 
 if TYPE_CHECKING:
-    import pandas as pd
     from streamlit.delta_generator import DeltaGenerator
 
 ICONS = {"broken": ":material/heart_broken:", "fixed": ":material/build_circle:"}
@@ -62,17 +62,17 @@ def comparison(run: Evaluation) -> None:
     )  # fmt: skip
     metric = METRICS[key]
     st.html(f'<p class="gt-note">{metric.label}: {metric.meaning}. <b>{metric.better.title()} is better.</b></p>')
-    grid, forest = st.columns([1.15, 1], gap="large")
+    grid, differences = st.columns([1, 1.15], gap="large")
     with grid:
         heat_map(run, metric)
-    with forest:
-        st.html('<div class="gt-subtitle">Paired differences, 95 % interval</div>')
-        table = charts.differences_table(run.summary, metric.key)
-        if table.empty:
+    with differences:
+        lines = views.difference_lines(run.summary, metric.key)
+        if not lines:
             look.problem(Problem("No paired differences", f"{metric.label} was not compared here.", "groundtone eval"))
             return
+        st.html('<div class="gt-subtitle">Paired differences on the same questions, in percentage points</div>')
         good = "← better" if metric.better == "lower" else "better →"
-        _forest(table, f"percentage points   ({good})")
+        st.html(forest.forest_html({"": lines}, forest.Scale(good)) + forest.legend_html())
 
 
 def heat_map(run: Evaluation, metric: Metric) -> None:
@@ -108,7 +108,10 @@ def release_report(column: DeltaGenerator, root: Path, run: Evaluation) -> None:
         from eval.passport import to_html
         from groundtone.joins.passport import release_passport
 
-        return to_html(release_passport(Project(root), run.id))
+        try:
+            return to_html(release_passport(Project(root), run.id))
+        except GroundtoneError as error:  # else the click would end in nothing at all
+            return views.problem_html(Problem("The release report could not be made", str(error), "groundtone eval"))
 
     column.download_button(
         "Release report", made, file_name=f"{run.id}.html", mime="text/html", icon=":material/description:",
@@ -120,26 +123,27 @@ def causes(run: Evaluation) -> None:
     """Why the documents do not carry what was said."""
     look.section("Why it says what the documents do not carry", "Share of doubted claims by cause, of all arms.")
     blame = cache.blame(run)
-    found = views.causes(blame) if blame else []
+    found = why.causes(blame) if blame else []
     if not blame:
-        why = "Blame names the passage, the training rows or the base behind each doubted claim."
-        look.problem(Problem("Causes were not looked for", why, f"groundtone blame {run.id}"))
+        said = "Blame names the passage, the training rows or the base behind each doubted claim."
+        look.problem(Problem("Causes were not looked for", said, f"groundtone blame {run.id}"))
     elif not found:
         st.html('<p class="gt-note">No claim was unsupported or contradicted: there is nothing to blame.</p>')
     else:
-        st.html(views.causes_html(found))
+        st.html(why.causes_html(found))
 
 
 def people(root: Path, run: Evaluation) -> None:
     """What people say of the detector."""
     look.section("Can the detector be trusted?", "Every hallucination rate above is the detector's.")
     left, right = st.columns([1, 1.35], gap="large", vertical_alignment="center")
-    found = review.trust(cache.claims(run), cache.feedback(root).judged())
+    claims = cache.claims(run)
+    some = trusting.sample(claims, cache.feedback(root).judged())
     with left:
-        st.html(views.agreement_html(found))
+        st.html(trusting.agreement_html(trusting.trust(claims, some), some))
     with right:
         card = run.summary.get("detector_card")
-        st.html(views.card_html(card) if isinstance(card, dict) else views.NO_CARD)
+        st.html(trusting.card_html(card) if isinstance(card, dict) else trusting.NO_CARD)
         st.page_link("screens/hallucinations.py", label="Judge the riskiest claims", icon=":material/fact_check:")
 
 
@@ -162,13 +166,6 @@ def changes(run: Evaluation, baseline: Evaluation | None) -> None:
                     st.html(views.changed_html(views.pair_rows(found[:SHOWN], cache.claims(old), new), names))
                     if len(found) > SHOWN:
                         st.html(f'<p class="gt-note">The first {SHOWN} of {len(found)} are shown.</p>')
-
-
-def _forest(table: pd.DataFrame, title: str) -> None:
-    colours = look.chart_colours()
-    chart = charts.forest_chart(table, title=title, accent=colours.accent, surface=colours.surface)
-    st.altair_chart(chart, width="stretch")
-    st.html('<p class="gt-note gt-legend">● interval leaves zero out &nbsp; ○ may be zero</p>')
 
 
 main()

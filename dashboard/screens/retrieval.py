@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import login, look, runbar, views_retrieval
+from dashboard import cache, login, look, runbar, views_retrieval
 from dashboard.runs import Evaluation, Problem
 from dashboard.views_retrieval import Sought
 from groundtone.errors import GroundtoneError
@@ -36,21 +36,15 @@ def main() -> None:
     missed(choice.run, sought)
 
 
-def _records_of(run: Evaluation) -> tuple[str, int]:
+def _records_of(run: Evaluation) -> tuple[str, int, frozenset[str] | None]:
     path = run.path / "records.jsonl"
-    return str(path), path.stat().st_mtime_ns if path.exists() else 0
+    return str(path), path.stat().st_mtime_ns if path.exists() else 0, cache.readable()
 
 
 @st.cache_resource(show_spinner="Reading the questions…", max_entries=4)
-def questions(path: str, stamp: int) -> list[Sought]:
+def questions(path: str, stamp: int, readable: frozenset[str] | None) -> list[Sought]:
     """The evaluation's questions with gold quotes."""
-    return views_retrieval.sought_in(Path(path))
-
-
-@st.cache_data(show_spinner=False, max_entries=200)
-def search(asked: tuple[str, ...], stamp: int) -> list[dict[str, Any]]:
-    """A search that was made already; made again when the index changes."""
-    return views_retrieval.explain(asked)
+    return views_retrieval.sought_in(Path(path), readable=readable)
 
 
 def explore(root: Path, sought: list[Sought]) -> None:
@@ -83,7 +77,7 @@ def run_search(root: Path, question: str, overrides: dict[str, str]) -> list[dic
     asked = views_retrieval.command(root, question, groups=login.viewer().groups, overrides=overrides)
     try:
         with st.spinner("Searching in a process of its own…", show_time=True):
-            return search(tuple(asked), Project(root).index_path.stat().st_mtime_ns)
+            return cache.search(root, asked)
     except GroundtoneError as error:
         look.problem(Problem("The search failed", str(error), "groundtone doctor"))
         return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cache, charts, look, runbar, views_tone
+from dashboard import cache, forest, look, marks, runbar, views, views_tone
 from dashboard.measures import arm_name
 from dashboard.runs import Evaluation, Problem
 from groundtone.types import Estimate
@@ -17,7 +18,7 @@ HEADLINE = look.Headline(
     "Tone is measured against the style of the held-out replies, format against the rules of the style file.",
 )
 OURS = "tuned/rag"
-AGAINST = {"base/rag": "the base", "prompted/rag": "the base told the style (reference)"}
+AGAINST = {"base/rag": "Against the base", "prompted/rag": "Against the base told the style"}
 NO_TONE = Problem("Tone was not measured", "This evaluation's records carry no tone scores.", "groundtone eval")
 
 
@@ -37,34 +38,35 @@ def main() -> None:
     validators(found)
 
 
-def _records_of(run: Evaluation) -> tuple[str, tuple[int, int]]:
+def _records_of(run: Evaluation) -> tuple[str, tuple[int, int], frozenset[str] | None]:
     path = run.path / "records.jsonl"
     stat = path.stat() if path.exists() else None
-    return str(path), (stat.st_mtime_ns, stat.st_size) if stat else (0, 0)
+    return str(path), (stat.st_mtime_ns, stat.st_size) if stat else (0, 0), cache.readable()
 
 
 @st.cache_resource(show_spinner="Reading the records…", max_entries=4)
-def read(path: str, stamp: tuple[int, int]) -> views_tone.Spoken:
+def read(path: str, stamp: tuple[int, int], readable: frozenset[str] | None) -> views_tone.Spoken:
     """What the records say of the voice, read again when the file changes."""
-    return views_tone.spoken(Path(path))
+    return views_tone.spoken(Path(path), readable=readable)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def scored(path: str, stamp: tuple[int, int]) -> dict[str, Estimate | None]:
+def scored(path: str, stamp: tuple[int, int], readable: frozenset[str] | None) -> dict[str, Estimate | None]:
     """Win rates by the tone score; their bootstrap takes seconds on 50,000 records."""
-    tone = read(path, stamp).tone
-    return {f"{name} (score)": views_tone.win_rate(tone, OURS, arm) for arm, name in AGAINST.items()}
+    tone = read(path, stamp, readable).tone
+    return {f"{name}, by score": views_tone.win_rate(tone, OURS, arm) for arm, name in AGAINST.items()}
 
 
 def win_rates(root: Path, run: Evaluation) -> None:
     """Tuned against base and reference, by the tone score and by people's blind votes."""
     look.section("Who sounds more like us", "Question by question over the same passages; a tie counts half.")
     voted = views_tone.voted_rate(cache.feedback(root).votes())
-    table = views_tone.rates_table({**scored(*_records_of(run)), "the base (blind votes)": voted})
-    if table.empty:
+    lines = views_tone.rate_lines({**scored(*_records_of(run)), "Against the base, by blind votes": voted})
+    if not lines:
         st.html('<p class="gt-note">No question was answered by both models of any comparison.</p>')
     else:
-        st.altair_chart(views_tone.rates_chart(table, look.chart_colours().accent), width="stretch")
+        plot = forest.forest_html({"": lines}, forest.shares("share of comparisons won by the tuned model (better →)"))
+        st.html(plot + forest.legend_html(at="50 %"))
     if voted is None:
         st.html('<p class="gt-note">Nobody has voted blind yet: a score has no ears.</p>')
         st.page_link("screens/chat.py", label="Vote in Chat A/B", icon=":material/forum:")
@@ -76,39 +78,37 @@ def features(found: views_tone.Spoken) -> None:
         "Style features against their target bands",
         "Share of replies inside the band of the held-out replies, with 95 % interval; ↑ too much, ↓ too little.",
     )
-    table = views_tone.features_table(found, [arm for arm in (OURS, "base/rag") if arm in found.tone])
-    if table.empty:
-        st.html('<p class="gt-note">Every reply lies inside every band.</p>')
-    else:
-        st.dataframe(table, hide_index=True, width="stretch")
+    shown = views_tone.features_html(found, [arm for arm in (OURS, "base/rag") if arm in found.tone])
+    st.html(shown or '<p class="gt-note">✓ Every reply lies inside every band.</p>')
 
 
 def with_and_without(run: Evaluation) -> None:
     """Tone and format of every arm, and what documents change about the tone."""
     look.section("With and without documents", "Passages pull the tone towards theirs; this is by how much.")
     left, right = st.columns([1, 1.2], gap="large")
-    with left:
-        for metric in ("tone", "format"):
-            st.dataframe(views_tone.arms_table(run.summary, metric), hide_index=True, width="stretch")
+    left.html(views_tone.arms_html(run.summary))
     with right:
-        table = charts.differences_table(run.summary, "tone")
-        if table.empty:
+        lines = views.difference_lines(run.summary, "tone")
+        if not lines:
             st.html('<p class="gt-note">No paired differences of tone in this evaluation.</p>')
-        else:
-            colours = look.chart_colours()
-            chart = charts.forest_chart(
-                table, title="percentage points of tone   (better →)", accent=colours.accent, surface=colours.surface
-            )
-            st.altair_chart(chart, width="stretch")
+            return
+        st.html('<div class="gt-subtitle">Paired differences of tone, in percentage points</div>')
+        st.html(forest.forest_html({"": lines}, forest.Scale("better →")) + forest.legend_html())
 
 
 def classifier(run: Evaluation) -> None:
     """How well a classifier tells our replies from the house's."""
-    look.section("Can a classifier tell it from us?", "Style AUC: 0.5 is indistinguishable from the held-out replies.")
-    facts = views_tone.style_facts(run.summary)
-    if facts:
-        st.html(views_tone.facts_html(facts))
-    else:
+    look.section(
+        "Can a classifier tell it from us?",
+        "Area under the curve of a classifier between its replies and held-out ones of the house: at 0.5 it cannot.",
+    )
+    lines, missing = views_tone.likeness(run.summary)
+    for line in missing:
+        st.html(f'<p class="gt-note">{escape(line)}</p>')
+    if lines:
+        scale = forest.Scale("← more like us", 0.5, (0.4, 1.0), views_tone.write_auc)
+        st.html(forest.forest_html({"": lines}, scale) + forest.legend_html(at="0.5"))
+    elif not missing:
         look.problem(
             Problem("Not measured here", "This evaluation's summary holds no style figures.", "groundtone eval")
         )
@@ -127,7 +127,8 @@ def validators(found: views_tone.Spoken) -> None:
     if not broken:
         st.html(f'<p class="gt-note">✓ All {found.checked[arm]} replies keep every rule.</p>')
     for rule, count, failures in broken:
-        with st.expander(f"{count} of {found.checked[arm]}: {rule}", icon=":material/rule:"):
+        said = marks.plain_label(rule)
+        with st.expander(f"{count} of {found.checked[arm]}: {said}", icon=":material/rule:"):
             st.html(views_tone.failures_html(failures))
 
 

@@ -99,7 +99,10 @@ def first_rows(root: Path, run: Manifest) -> None:
 def worst_predictions(root: Path, run: Manifest) -> None:
     """The worst held-out replies of the run's newest evaluation."""
     evaluations = cache.evaluations(root).of(run.id)
-    worst = views_training.worst_predictions(evaluations[0].path / "records.jsonl") if evaluations else []
+    worst = []
+    if evaluations:
+        records = evaluations[0].path / "records.jsonl"
+        worst = views_training.worst_predictions(records, readable=cache.readable())
     if worst:
         st.html(
             f'<p class="gt-note">Held-out prompts in {evaluations[0].id} with the lowest mean of tone and format.</p>'

@@ -96,12 +96,12 @@ def est(mean: float, half: float, n: int = 80, missing: int = 0) -> dict[str, An
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n, "missing": missing}
 
 
-def build_project(root: Path, *, items: int = 24) -> str:
+def build_project(root: Path, *, items: int = 24, resolved: Mapping[str, Any] | None = None) -> str:
     """Write a project with one finished evaluation under `root`; returns the evaluation's id."""
     root.mkdir(parents=True, exist_ok=True)
     write_atomic(root / "groundtone.yaml", "documents:\n  folder: data/handbook\n")
     project = Project(root)
-    with project.start_run("tune", device="cpu") as tuned:
+    with project.start_run("tune", device="cpu", resolved=resolved) as tuned:
         pass
     run = project.start_run("eval", parents={"tuned": tuned.id}, device="cpu")
     records = [record for n in range(items) for record in item_records(n)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from dashboard import review, runs, trusting, views
+from dashboard.access import readable_sources, sources_of
 from dashboard.claims import NAME, RISK, Claims
 from groundtone.feedback import Agreement, JudgedClaim
 from groundtone.types import Estimate, Verdict
+from retrieval.index import Index
 from tests.dashboard.fixtures import ARMS, ODD
+from tests.retrieval.hashing_encoder import HashingEncoder
 
 
 @pytest.fixture
@@ -140,16 +144,84 @@ def test_blind_review_tells_nothing_of_the_detector_until_judged(folder: Path) -
 
 def test_trust_is_unverified_without_verdicts_and_kappa_with_them(folder: Path) -> None:
     claims = Claims(folder)
-    assert "unverified" in views.agreement_html(review.trust(claims, []))
+    none = trusting.sample(claims, [])
+    assert "unverified" in trusting.agreement_html(trusting.trust(claims, none), none)
     said = [JudgedClaim(Verdict(entry.key, "Ann", entry.verdict)) for entry in claims.queue()]  # type: ignore[arg-type]
-    assert review.trust(claims, said).kappa == pytest.approx(1)
-    found = trusting.pairs(claims, said)
+    some = trusting.sample(claims, said)
+    assert trusting.trust(claims, some).kappa == pytest.approx(1)
+    found = trusting.pairs(claims, some)
     assert len(found) == len(said)
     assert all(flagged == wrong for flagged, wrong, _ in found)
     assert trusting.reliability_table(found)["n"].sum() == len(found)
     assert "✕ 0" in trusting.confusion_html(found)
-    assert "fewer than 25" in review.progress_html(3, 9, Agreement(0.5, 3, 4))
-    assert "fewer than 25" not in review.progress_html(30, 40, Agreement(0.5, 25, 30))
+    assert "fewer than 25" in trusting.progress_html(3, 9, Agreement(0.5, 3, 4), some)
+    assert "fewer than 25" not in trusting.progress_html(30, 40, Agreement(0.5, 25, 30), some)
+
+
+def test_figures_of_the_detector_rest_on_claims_that_nothing_picked(folder: Path) -> None:
+    claims = Claims(folder)
+    rows = claims.queue(order="random")
+    about: dict[str, list[dict[str, Any]]] = {"riskiest": [], "random": []}
+    for entry in rows[:6]:
+        row = review.open_row(claims, entry)
+        assert row is not None
+        about["riskiest"].append(review.about(row, "run", order="riskiest"))
+        about["random"].append(review.about(row, "run", order="random"))
+    picked = [JudgedClaim(Verdict(e.key, "Ann", "supported"), about["riskiest"][n]) for n, e in enumerate(rows[:6])]
+    drawn = [JudgedClaim(Verdict(e.key, "Bo", "supported"), about["random"][n]) for n, e in enumerate(rows[:4])]
+    both, biased = trusting.sample(claims, picked + drawn), trusting.sample(claims, picked)
+    assert (len(both.verdicts), both.fair, both.left_out) == (4, True, 6)
+    assert (len(biased.verdicts), biased.fair) == (6, False)
+    assert "no fair sample" in trusting.agreement_html(trusting.trust(claims, biased), biased)
+    assert "left out" in trusting.sampled(both)
+
+
+def test_a_run_that_is_deleted_after_it_was_opened_has_no_claims(folder: Path) -> None:
+    claims = Claims(folder)
+    assert claims.count() > 0
+    shutil.rmtree(folder)
+    assert (claims.count(), claims.queue(), claims.arms()) == (0, [], [])
+
+
+def test_a_random_queue_holds_every_claim_and_does_not_follow_the_risk(folder: Path) -> None:
+    claims = Claims(folder)
+    drawn, risky = claims.queue(order="random"), claims.queue()
+    assert {e.key for e in drawn} == {e.key for e in risky}
+    ranks = [RISK[e.verdict] for e in drawn]
+    assert ranks != sorted(ranks)
+    assert [e.key for e in claims.queue(order="random", limit=10)] == [e.key for e in drawn[:10]]
+
+
+def test_records_of_documents_that_may_not_be_read_are_as_if_they_were_not_there(folder: Path) -> None:
+    everything = Claims(folder)
+    touched = {entry.key: sources_of(everything.record(entry.line) or {}) for entry in everything.queue()}
+    hidden = sorted(set().union(*touched.values()))[0]
+    some = Claims(folder, readable=frozenset(set().union(*touched.values()) - {hidden}))
+    left = {key for key, sources in touched.items() if hidden not in sources}
+    assert 0 < len(left) < len(touched)
+    assert {e.key for e in some.queue()} == {e.key for e in some.queue(order="random")} == left
+    assert some.count() == len(left)
+    assert set(some.among(touched)) == left
+    (gone, *_) = [e for e in everything.queue() if e.key not in left]
+    assert some.record(gone.line) is None
+    assert len(some.correct("tuned/rag")) < len(everything.correct("tuned/rag"))
+    assert Claims(folder, readable=frozenset()).count() == 0
+
+
+def test_an_index_says_what_a_group_may_read_and_one_that_cannot_be_read_hides_all_where_groups_are_used(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "open.md").write_text("# Open\n\nEverybody may read this.\n")
+    (tmp_path / "docs" / "pay.md").write_text("---\ngroups: [hr]\n---\n# Pay\n\nOnly some may read this.\n")
+    path = tmp_path / "index.sqlite"
+    with Index.open(path, encoder=HashingEncoder()) as index:
+        index.update(tmp_path / "docs")
+    assert readable_sources(path, (), guarded=False) == {"open.md"}
+    assert readable_sources(path, ("hr",), guarded=False) == {"open.md", "pay.md"}
+    (tmp_path / "broken.sqlite").touch()
+    assert readable_sources(tmp_path / "broken.sqlite", (), guarded=True) == frozenset()
+    assert readable_sources(tmp_path / "broken.sqlite", (), guarded=False) is None
 
 
 def test_changed_answers_are_the_items_whose_correctness_differs(folder: Path) -> None:

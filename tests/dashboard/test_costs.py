@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboard import costs, views
+from dashboard import costs, trusting
 from tests.dashboard.fixtures import est, summary
 
 
 def test_every_suite_stands_in_one_group() -> None:
-    groups = costs.suites_of(summary("e", "t"))
-    names = [row["suite"] for part in groups.values() for row in part["forgetting"]]
-    assert sorted(names) == sorted(row["suite"] for row in summary("e", "t")["forgetting"])
+    groups = costs.suite_lines(summary("e", "t"))
+    names = [line.name for lines in groups.values() for line in lines]
+    assert sorted(names) == sorted(row["suite"].replace("_", " ") for row in summary("e", "t")["forgetting"])
     assert costs.group_of("all suites") == "all"
     assert costs.group_of("grounded_use") == "grounded"
 
@@ -36,5 +36,6 @@ def test_a_chain_shows_a_cell_per_stage_and_suite_and_escapes_names() -> None:
 
 
 def test_the_detector_card_says_what_was_not_measured() -> None:
-    html = views.card_html({"precision": est(0.75, 0.1, 40), "note": "<i>"})
+    html = trusting.card_html({"precision": est(0.75, 0.1, 40), "note": "<i>"})
     assert ("0.75" in html, "n 40" in html, html.count("not measured"), "<i>" in html) == (True, True, 4, False)
+    assert trusting.card_html({"n": 0}) == trusting.NO_CARD

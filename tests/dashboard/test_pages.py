@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from html import unescape
@@ -21,7 +22,17 @@ from groundtone.project import Project, write_atomic
 from tests.dashboard.fixtures import ODD
 from tests.dashboard.test_worker import FAKE
 
-PAGES = ("overview", "hallucinations", "forgetting", "chat")
+FILLED_BY = {  # page -> the command that its empty state names
+    "overview": "groundtone eval",
+    "hallucinations": "groundtone eval",
+    "chat": "groundtone index",
+    "forgetting": "groundtone eval",
+    "tone": "groundtone eval",
+    "retrieval": "groundtone index",
+    "training": "groundtone tune",
+    "data": "groundtone data report",
+}
+PAGES = tuple(FILLED_BY)
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +84,7 @@ def test_overview_shows_the_decision_its_grid_and_its_charts(project: Path, monk
         "0 human verdicts",
     ):
         assert expected in said
-    charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
-    assert len(charts) == 1
+    assert html(app).count('<table class="gt-table gt-forest">') == 1
     app.segmented_control(key="metric").set_value("tone").run()
     assert not app.exception
     assert "sounds like the house voice" in text(app)
@@ -152,7 +162,7 @@ def test_nothing_there_is_explained_with_its_command(
     (tmp_path / "groundtone.yaml").touch()
     app = open_page(tmp_path, page, monkeypatch)
     assert not app.exception
-    assert ("groundtone index" if page == "chat" else "groundtone eval") in text(app)
+    assert FILLED_BY[page] in text(app) or page == "data"
     assert [path.name for path in tmp_path.iterdir()] == ["groundtone.yaml"]  # looking changes nothing
 
 
@@ -166,9 +176,41 @@ def test_broken_runs_are_explained_beside_a_good_one(project: Path, page: str, m
     app = open_page(project, page, monkeypatch)
     assert not app.exception
     assert "HOLD" in text(app)
-    if page not in ("hallucinations", "forgetting"):
+    if page not in ("hallucinations", "forgetting", "tone"):
         assert "is still running" in text(app)
         assert "not valid JSON" in text(app)
+
+
+@pytest.mark.parametrize("page", ["overview", "hallucinations", "forgetting", "tone"])
+def test_a_run_that_is_deleted_while_it_is_shown_is_explained(
+    project: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(project, page, monkeypatch)
+    shutil.rmtree(Project(project).runs_folder)
+    app.run()
+    assert not app.exception
+    assert "There is no finished evaluation yet" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_hostile_text_of_100_kb_is_shown_as_text_on_every_page(
+    project: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = Project(project).runs("eval")[0]
+    path = Project(project).run_path(records.id) / "records.jsonl"
+    hostile = "<script>alert(1)</script> **b** $x^2$ [1] שלום 🚲 " * 2000
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines[:24]:  # four questions under each arm
+        line["question"]["text"] = hostile[:5000]
+        line["answer"]["text"] = hostile
+        line["answer"]["claims"][0] |= {"text": hostile, "start": 0, "end": len(hostile), "why": hostile[:500]}
+        line["scores"]["format"] = {"value": 0.0, "why": "does not open with '<script>'"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    app = open_page(project, page, monkeypatch)
+    assert not app.exception
+    assert "<script" not in html(app)
+    labels = [str(block.label) for block in app.expander] + [str(button.label) for button in app.button]
+    assert not any(re.search(r"(?<!\\)(\$x|\*\*b)", label) for label in labels)
 
 
 def test_an_evaluation_without_records_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

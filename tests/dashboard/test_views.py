@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dashboard import charts, costs, marks, measures, runs, views
+from dashboard import costs, forest, marks, measures, runs, views, why
 from dashboard.config import DashboardConfig, project_folder
 from groundtone.project import Project, write_atomic
 from groundtone.types import Estimate
@@ -30,7 +30,7 @@ def text_of(html: str) -> str:
 
 def test_views_do_not_import_streamlit() -> None:
     code = (
-        "import sys, dashboard.views, dashboard.charts, dashboard.review, dashboard.claims,"
+        "import sys, dashboard.views, dashboard.forest, dashboard.review, dashboard.claims, dashboard.why,"
         " dashboard.costs, dashboard.trusting, dashboard.chatting, dashboard.worker,"
         " dashboard.config; assert not {'streamlit', 'torch', 'pandas', 'altair'} & set(sys.modules)"
     )
@@ -117,20 +117,22 @@ def test_a_cut_off_line_of_records_is_counted(tmp_path: Path) -> None:
 def test_any_summary_gives_some_page_and_never_an_exception() -> None:
     dice = random.Random(5)
     junk: list[Any] = [None, 0, -1, "x", [], {}, [1], {"mean": "x"}, float("nan"), True]
+    shown = 0
     for _ in range(400):
         broken = json.loads(json.dumps(summary("e", "t")))
         _spoil(broken, dice, junk)
         if runs.summary_problem(broken):
             continue
-        views.banner_html(broken)
+        assert "<" in views.banner_html(broken)
         views.failures(broken)
-        views.causes(broken)
-        costs.suites_of(broken)
+        why.causes(broken)
         for metric in measures.METRICS.values():
             views.cell_html(broken, "tuned/rag", metric)
             views.tile_html(broken, metric)
-            charts.differences_table(broken, metric.key)
-        views.forgetting_html(charts.forgetting_table(broken))
+            forest.forest_html({"": views.difference_lines(broken, metric.key)}, forest.Scale("better"))
+        forest.forest_html(costs.suite_lines(broken), forest.Scale("better"), columns=costs.COLUMNS)
+        shown += 1
+    assert shown > 50, "most spoiled summaries are still shown"
 
 
 def _spoil(value: Any, dice: random.Random, junk: list[Any]) -> None:
@@ -175,15 +177,32 @@ def test_a_change_is_only_called_better_or_worse_when_its_interval_says_so() -> 
     assert measures.change_word(tone, Estimate(0.2, None, None, 9)) == "no clear change"
 
 
-def test_the_forest_holds_each_difference_and_a_line_at_zero() -> None:
-    table = charts.differences_table(summary("e", "t"), "correct")
-    assert list(table["Name"]) == ["tuning given RAG", "RAG given tuned", "interaction", "tuned vs prompted"]
-    assert ((table["Low"] <= table["Points"]) & (table["Points"] <= table["High"])).all()
-    spec = charts.forest_chart(table, title="points", accent="#123456", surface="#ffffff").to_dict()
-    assert spec["layer"][0]["encoding"]["x"]["datum"] == 0
-    low, high = spec["layer"][-1]["encoding"]["x"]["scale"]["domain"]
-    assert low < min(0, *table["Low"])
-    assert high > max(0, *table["High"])
+def test_the_forest_draws_every_row_on_one_scale_with_its_figures_beside_it() -> None:
+    lines = views.difference_lines(summary("e", "t"), "correct")
+    assert [line.name for line in lines][:2] == ["Tuning, with documents", "Documents, once tuned"]
+    html = forest.forest_html({"<b>": lines}, forest.Scale("better →"))
+    assert "<b>" not in html.replace('<b class="gt-point', "")
+    places = [float(p) for p in re.findall(r"(?:left|width):(-?[\d.]+)%", html)]
+    assert all(0 <= place <= 100 for place in places)
+    assert html.count("gt-point gt-open") == sum(not forest.Scale("").clear(line.value) for line in lines)
+    assert "+19" in text_of(html)
+    assert "+11 to +27" in text_of(html)
+
+
+def test_a_forest_of_nothing_is_empty_and_of_one_point_still_has_a_scale() -> None:
+    assert forest.forest_html({}, forest.Scale("x")) == ""
+    alone = forest.forest_html({"": [forest.Line("one", Estimate(0.0, None, None, 3))]}, forest.Scale("x"))
+    assert "no interval" in alone
+    assert "nan" not in alone
+
+
+def test_a_check_speaks_in_points() -> None:
+    why_text = "tuned against base -0.07 [-0.11, -0.02] n=338 over the suites: it is worse, and by 0.1 is not ruled out"
+    check = {"name": "skills", "verdict": "fail", "why": why_text, "estimate": est(-0.065, 0.04, 338), "margin": 0.1}
+    said = text_of(views.check_html(check))
+    assert "−6.5 points [−11, −2.5], n 338 over the suites" in said
+    assert "by 10 points is not ruled out" in said
+    assert "no figures here" in text_of(views.check_html(check | {"why": "no figures here"}))
 
 
 def test_differences_of_two_evaluations_do_not_mix(tmp_path: Path) -> None:
