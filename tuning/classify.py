@@ -7,7 +7,7 @@ and measured on the held-out rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +20,13 @@ from tuning.encoder_rows import TextRow
 from tuning.encoder_rows_checks import check_labels, label_names
 from tuning.encoder_trainer import EncodedRow, Loss, card_of, fit_encoder
 from tuning.engine import Finished
-from tuning.lora import Lora
-from tuning.recipe import Recipe
-from tuning.recorder import Line
+from tuning.plan import OverLength, Plan
 from tuning.scores import Scores
 from tuning.scores_text import score_texts
 
 __all__ = ["ClassWeights", "TunedClassifier", "long_rows", "shown", "train_classifier"]
 
 ClassWeights = Literal["none", "balanced"]
-OverLength = Literal["refuse", "drop", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +40,15 @@ class TunedClassifier:
 
 def train_classifier(
     rows: Sequence[TextRow],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora | None,
-    recipe: Recipe,
     heldout: Sequence[TextRow] = (),
     labels: Sequence[str] = (),
     multi_label: bool = False,
     class_weights: ClassWeights = "none",
     threshold: float = 0.5,
-    max_length: int | None = None,
-    over_length: OverLength = "refuse",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> TunedClassifier:
-    """Tunes a classifier under `out_dir`; scores.json and scores.md there. `lora` None trains the whole encoder.
+    """Tunes a classifier by the plan; its folder gets scores.json and scores.md too.
 
     `labels` give the order and may name more than the rows have. `class_weights` "balanced" weighs a row by
     rows / (labels * rows of its label). `threshold`: from which probability on one of several labels is called. Losses
@@ -68,18 +57,17 @@ def train_classifier(
     """
     check_labels(rows, heldout, least=1 if multi_label else 2)
     names = label_names(rows, labels)
-    loaded = load_encoder_base(base, device=device)
-    text_format = loaded.text_format(max_tokens=max_length)
+    loaded = load_encoder_base(plan.base, device=plan.device)
+    text_format = loaded.text_format(max_tokens=plan.max_length)
     encoded = _encode(text_format, rows, names, multi_label=multi_label)
-    kept, dropped = long_rows(encoded, rows, over_length=over_length, limit=text_format.max_tokens)
+    kept, dropped = long_rows(encoded, rows, over_length=plan.over_length, limit=text_format.max_tokens)
     held = [row for row, _ in _encode(text_format, heldout, names, multi_label=multi_label)]
     weights = _weights([rows[row.row] for row in kept], names, multi_label=multi_label, how=class_weights)
     card = card_of(
         loaded,
         kept,
         held,
-        lora=lora,
-        recipe=recipe,
+        plan=plan,
         method="classify",
         labels=list(names),
         multi_label=multi_label,
@@ -91,21 +79,17 @@ def train_classifier(
     finished = fit_encoder(
         kept,
         held,
+        plan=plan,
         task="classify",
         base=loaded,
         card=card,
-        out_dir=out_dir,
-        lora=lora,
-        recipe=recipe,
         loss=lambda where: _loss(weights, multi_label=multi_label, device=where),
         labels=names,
         dropped=dropped,
-        resume=resume,
-        on_step=on_step,
     )
-    scores = _measured(finished.adapter, rows, heldout, base=base, device=device) if heldout else None
+    scores = _measured(finished.adapter, rows, heldout, plan=plan) if heldout else None
     if scores is not None:
-        scores.write(out_dir)
+        scores.write(plan.out_dir)
     return TunedClassifier(finished, names, scores)
 
 
@@ -183,9 +167,9 @@ def _loss(weights: Sequence[float] | None, *, multi_label: bool, device: str) ->
     return loss
 
 
-def _measured(folder: Path, rows: Sequence[TextRow], heldout: Sequence[TextRow], *, base: str, device: str) -> Scores:
+def _measured(folder: Path, rows: Sequence[TextRow], heldout: Sequence[TextRow], *, plan: Plan) -> Scores:
     """The stored classifier on the held-out rows, which are cut where they are too long, as in use."""
-    classifier = TextClassifier.load(folder, base=base, device=device)
+    classifier = TextClassifier.load(folder, base=plan.base, device=plan.device)
     sources = [row.source for row in heldout]
     return score_texts(
         [row.labels for row in heldout],

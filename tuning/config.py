@@ -261,6 +261,11 @@ class TuningConfig(BaseModel):
     rewards: RewardWeights = Field(
         default_factory=lambda: RewardWeights(), description="Methods grpo and rloo: what is rewarded, by weight."
     )
+    mixed_precision: bool | None = Field(
+        None,
+        description="Methods sft and pretrain: multiply in bfloat16 where the weights are float32; faster, and "
+        "rounded. null: where the device computes in it.",
+    )
     packing: bool = Field(False, description="Fill batches with several rows each; faster when lengths vary much.")
     share_prompts: bool = Field(
         False,

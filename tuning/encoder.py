@@ -1,33 +1,42 @@
 """Tuning of a sentence encoder on questions and the passages that answer them.
 
 Multiple negatives ranking (Henderson et al. 2017, arXiv:1705.00652): each question is told its passage from the other
-passages of its batch and from hard negatives of its own. Only low-rank updates are trained where the model has linear
-layers to put them on, because a full tuning forgets more of what the encoder knew; they are merged into the weights
-that are saved, so that the result is an encoder like any other: a folder of safetensors and JSON.
+passages of its batch and from hard negatives of its own. Gradients are cached (Gao et al. 2021, arXiv:2101.06983): a
+batch of any size passes through the model in pieces of `PIECE_TOKENS`, which bounds the memory and costs a third more
+time. Only low-rank updates are trained where the model has linear layers to put them on, because a full tuning forgets
+more of what the encoder knew; they are merged into the weights that are saved, so that the result is an encoder like
+any other: a folder of safetensors and JSON.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from groundtone.errors import DataError, ModelError
-from groundtone.models.device import pick_device
+from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
 
-__all__ = ["EncoderExample", "EncoderTraining", "Method", "train_encoder"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["EncoderExample", "EncoderPlan", "EncoderTraining", "Method", "train_encoder"]
 
 Method = Literal["auto", "lora", "full"]
 _RANK = 16
 _RATES = {"lora": 3e-4, "full": 2e-5}
 _WARMUP = 0.1
-_TIMED_STEPS = 3  # after so many the rest can be estimated
+BATCH_SIZE = 32  # questions; each is told its passage from the passages and hard negatives of all
+PIECE_TOKENS = 1024  # that pass through the model at once
+_CACHED = 4 / 3  # time with cached gradients against without: one more forward pass beside one forward and one backward
+_TIMED_TEXTS = 12  # by which time and memory are told beforehand: about one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,19 @@ class EncoderExample:
     question: str
     passage: str
     negatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPlan:
+    """What a training will take, by a pass over a few of its texts.
+
+    `megabytes` is the most that this process (on an accelerator: its tensors) held up to then, libraries included; the
+    training itself needs somewhat more. None where the system does not say.
+    """
+
+    steps: int
+    seconds: float
+    megabytes: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +82,43 @@ def train_encoder(
     out_dir: Path,
     method: Method = "auto",
     epochs: int = 1,
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     learning_rate: float | None = None,
     seed: int = 0,
     device: str = "auto",
-    on_step: Callable[[int, int, float], None] | None = None,
+    on_plan: Callable[[EncoderPlan], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> EncoderTraining:
     """Tune `base` (a folder or a Hugging Face id) and save it under `out_dir`, whole or not at all.
 
-    All examples have the same number of negatives. `on_step(step, steps, seconds left)` is called once the time can be
-    estimated. `learning_rate` None takes the method's own. Raises DataError for fewer than two examples, ModelError for
-    an encoder that cannot be loaded, or tuned by the method asked for.
+    All examples have the same number of negatives. `on_plan` is told before the first step what all of them take;
+    `on_step(step, steps)` follows each. Multiplications are in bfloat16 where the device is made for it.
+    `learning_rate` None takes the method's own. Raises DataError for fewer than two examples, ModelError for an encoder
+    that cannot be loaded, or tuned by the method asked for.
     """
     if len(examples) < 2:
         raise DataError(f"{len(examples)} questions to tune an encoder on: two or more are needed, hundreds are useful")
     where = pick_device(device)
     begun = time.monotonic()
+    size = min(batch_size, len(examples))
     with quiet(), tempfile.TemporaryDirectory(prefix="groundtone-encoder-") as scratch:
         model = _load(base, str(where))
         used = _prepare(model, method)
         parameters = list(model.parameters())
         trained = sum(p.numel() for p in parameters if p.requires_grad)
+        bf16 = _in_bfloat16(where)
+        if on_plan:
+            on_plan(_plan(model, examples, steps=epochs * -(-len(examples) // size), epochs=epochs, bf16=bf16))
         losses, steps = _run(
             model,
             examples,
             scratch=scratch,
             epochs=epochs,
-            batch_size=min(batch_size, len(examples)),
+            batch_size=size,
             learning_rate=learning_rate or _RATES[used],
             seed=seed,
             cpu=where.type == "cpu",
+            bf16=bf16,
             on_step=on_step,
         )
         _save(model, out_dir, merge=used == "lora")
@@ -130,6 +159,48 @@ def _prepare(model: Any, method: Method) -> Literal["lora", "full"]:
     return "lora"
 
 
+def _in_bfloat16(device: torch.device) -> bool:
+    """Whether multiplying in bfloat16 is faster there; weights and what is stored stay float32."""
+    import torch
+
+    return device.type != "mps" and pick_dtype("auto", device, parameters=10**9) == torch.bfloat16
+
+
+def _plan(model: Any, examples: Sequence[EncoderExample], *, steps: int, epochs: int, bf16: bool) -> EncoderPlan:
+    """Times the second of two forward and backward passes; time goes with the characters."""
+    import torch
+    from sentence_transformers.util import batch_to_device
+
+    some = [e.passage for e in examples[:: max(1, len(examples) // _TIMED_TEXTS)]][:_TIMED_TEXTS]
+    features = batch_to_device(model.preprocess(some), model.device)
+    model.train()
+    seconds = 0.0
+    for _ in range(2):
+        begun = time.monotonic()
+        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+            out = model(dict(features))["sentence_embedding"]
+        out.float().sum().backward()
+        seconds = time.monotonic() - begun
+        model.zero_grad(set_to_none=True)
+    chars = sum(len(text) for e in examples for text in (e.question, e.passage, *e.negatives))
+    each = seconds / max(1, sum(map(len, some)))
+    return EncoderPlan(steps, each * chars * _CACHED * epochs, _peak_megabytes(model.device))
+
+
+def _peak_megabytes(device: torch.device) -> float | None:
+    """The most memory that was held at once so far."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 def _run(
     model: Any,
     examples: Sequence[EncoderExample],
@@ -140,13 +211,13 @@ def _run(
     learning_rate: float,
     seed: int,
     cpu: bool,
-    on_step: Callable[[int, int, float], None] | None,
+    bf16: bool,
+    on_step: Callable[[int, int], None] | None,
 ) -> tuple[list[float], int]:
     """The training loop; returns the loss at each step, and their number."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.sampler import BatchSamplers
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     count = len(examples[0].negatives)
     columns = {"anchor": [e.question for e in examples], "positive": [e.passage for e in examples]}
@@ -162,6 +233,7 @@ def _run(
         seed=seed,
         data_seed=seed,
         use_cpu=cpu,
+        bf16=bf16,
         logging_steps=1,
         logging_strategy="steps",
         save_strategy="no",
@@ -174,7 +246,7 @@ def _run(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(columns),
-        loss=MultipleNegativesRankingLoss(model),
+        loss=_loss(model),
         callbacks=[_listener(on_step)],
     )
     trainer.remove_callback(_printer())
@@ -183,24 +255,26 @@ def _run(
     return losses, int(trainer.state.global_step)
 
 
-def _listener(on_step: Callable[[int, int, float], None] | None) -> Any:
+def _loss(model: Any) -> Any:
+    """Multiple negatives ranking, in pieces; static embeddings have no layers whose memory would need bounding."""
+    from sentence_transformers.base.losses.gradcache import has_static_embedding_input
+    from sentence_transformers.sentence_transformer import losses
+
+    if has_static_embedding_input(model):
+        return losses.MultipleNegativesRankingLoss(model)
+    return losses.CachedMultipleNegativesRankingLoss(model, mini_batch_num_tokens=PIECE_TOKENS)
+
+
+def _listener(on_step: Callable[[int, int], None] | None) -> Any:
     from transformers import TrainerCallback
 
     class Listener(TrainerCallback):  # type: ignore[misc]
-        """Tells how far the training is and how long it will take."""
-
-        def __init__(self) -> None:
-            self.begun = time.monotonic()
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            """The clock starts with the first step, not with loading."""
-            self.begun = time.monotonic()
+        """Tells how far the training is."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            """Seconds per step so far, times the steps left."""
-            done, steps = int(state.global_step), int(state.max_steps)
-            if on_step and done >= min(_TIMED_STEPS, steps):
-                on_step(done, steps, (time.monotonic() - self.begun) / done * (steps - done))
+            """Steps done and steps in all."""
+            if on_step:
+                on_step(int(state.global_step), int(state.max_steps))
 
     return Listener()
 

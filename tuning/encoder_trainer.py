@@ -17,8 +17,8 @@ from groundtone.models.classifier_format import ENCODER_FORMAT_VERSION
 from groundtone.models.weights import weights_sha256
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.lora import Lora, keep_start, lora_config
+from tuning.plan import Plan
 from tuning.recipe import Recipe
-from tuning.recorder import Line
 from tuning.rows import IGNORED
 from tuning.saving import save_adapter, save_whole
 from tuning.span import in_order, laid_out
@@ -47,20 +47,19 @@ def card_of(
     rows: Sequence[EncodedRow],
     held: Sequence[EncodedRow],
     *,
-    lora: Lora | None,
-    recipe: Recipe,
+    plan: Plan,
     **config: Any,
 ) -> AdapterCard:
     """The card of a run: base, data and everything that changes the weights. `config` holds plain JSON data."""
-    shape = lora.on_card() if lora is not None else {"full": True}
+    shape = plan.lora.on_card() if plan.lora is not None else {"full": True}
     return AdapterCard(
         base=base.id,
         base_sha256=weights_sha256(base.folder),
         template=ENCODER_FORMAT_VERSION,
         chat_template_sha256="",
         data_sha256=_sha256(rows, held),
-        seed=recipe.seed,
-        config={**shape, **recipe.on_card(), **config},
+        seed=plan.recipe.seed,
+        config={**shape, **plan.recipe.on_card(), **config},
     )
 
 
@@ -68,25 +67,22 @@ def fit_encoder(
     rows: Sequence[EncodedRow],
     held: Sequence[EncodedRow],
     *,
+    plan: Plan,
     task: Task,
     base: EncoderBase,
     card: AdapterCard,
-    out_dir: Path,
-    lora: Lora | None,
-    recipe: Recipe,
     loss: Callable[[str], Loss],
     labels: Sequence[str] = (),
     show: Callable[[Sequence[EncodedRow], list[int]], Any] | None = None,
     trainer: Callable[..., Any] | None = None,
     dropped: Sequence[int] = (),
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> Finished:
-    """Trains the encoder on rows, with an adapter or (`lora` None) whole; `loss` is made for a device.
+    """Trains the encoder on rows by the plan, with an adapter or whole; `loss` is made for a device.
 
     Rows of about one length share a batch. `show` makes the data set of rows in an order; by default they are shown as
     they are. `trainer` makes the trainer, by default transformers' own. Raises what `run_training` raises.
     """
+    lora, recipe = plan.lora, plan.recipe
     if lora is not None and lora.quantised:
         raise ModelError("tuning.lora.quantised is set: encoders are small, tune them without 4-bit weights")
     order = laid_out([len(row.ids) for row in rows], size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed)
@@ -96,7 +92,7 @@ def fit_encoder(
         from transformers import Trainer
 
         return (trainer or Trainer)(
-            model=_trained_parts(on.new_model(task, labels=labels, dropout=lora is None), lora, task, out_dir),
+            model=_trained_parts(on.new_model(task, labels=labels, dropout=lora is None), lora, task, plan.out_dir),
             args=_arguments(on, attempt, recipe, rows=len(rows), shown=len(order), evaluate=bool(held)),
             train_dataset=shown(rows, order),
             eval_dataset=shown(held, list(range(len(held)))) if held else None,
@@ -107,15 +103,12 @@ def fit_encoder(
 
     return run_training(
         build,
+        plan,
         loaded=base,
         reload=lambda: base,  # every attempt makes a new model
-        out_dir=out_dir,
         card=card,
-        batching=recipe.batching,
         rows=len({row.row for row in rows}),
         dropped=dropped,
-        resume=resume,
-        on_step=on_step,
         row_numbers={tuple(row.ids): row.row for row in rows},
         save=save_adapter if lora is not None else partial(_save_whole, base=base),
     )

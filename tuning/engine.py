@@ -22,9 +22,10 @@ from groundtone.models.quiet import quiet
 from tuning.batch_watch import BatchWatch
 from tuning.lora import keep_start
 from tuning.memory import Batching, ran_out_of_memory, ran_out_of_space, release_memory
+from tuning.plan import Plan
 from tuning.processes import count, from_leader, leads
 from tuning.recipe import Recipe
-from tuning.recorder import Line, make_recorder, read_metrics
+from tuning.recorder import make_recorder, read_metrics
 from tuning.run_folder import begin, newest_checkpoint, step_of, write_state
 from tuning.saving import GATHERED, adopt, save_adapter
 
@@ -76,36 +77,36 @@ class Finished:
 
 def run_training(
     build: Callable[[L, Attempt], Any],
+    plan: Plan,
     *,
     loaded: L,
     reload: Callable[[], L],
-    out_dir: Path,
     card: AdapterCard,
-    batching: Batching,
     rows: int,
     dropped: Sequence[int] = (),
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
     row_numbers: Mapping[tuple[int, ...], int] | None = None,
     also: Sequence[str] = (),
     save: Callable[[Any, Path, AdapterCard], Path] = save_adapter,
 ) -> Finished:
-    """Builds a trainer, trains, saves and says what came of it.
+    """Builds a trainer, trains by the plan, saves and says what came of it.
 
     `build` gets a base that nothing was put on yet (`loaded`, then after each shortage of memory what `reload` gives)
     and runs under the card's seed. `row_numbers` (a row's tokens -> its number) lets a broken loss be blamed on rows;
     `also` names further figures of the trainer's log for metrics.jsonl; `save` stores the trained model into a folder.
 
-    `on_step` receives every line of metrics.jsonl. Ctrl-C (or an exception in `on_step`) leaves the checkpoints, marks
+    Ctrl-C (or an exception in `plan.on_step`) leaves the checkpoints, marks
     training.json "failed" and is raised on. Raises ProjectError for a folder that holds another run, ModelError for a
     loss that is no longer finite or one row that does not fit into memory, UserError for a full disk.
     """
-    out_dir = Path(out_dir)
+    out_dir, batching = Path(plan.out_dir), plan.recipe.batching
     _refuse_several_gpus(loaded.device)
     _switch_off_ping()
     lead = leads()
     # the leader checks and writes; were it to refuse, the launcher would end the others
-    checkpoint = begin(out_dir, card, resume=resume) if lead else newest_checkpoint(out_dir) if resume else None
+    if lead:
+        checkpoint = begin(out_dir, card, resume=plan.resume)
+    else:
+        checkpoint = newest_checkpoint(out_dir) if plan.resume else None
     try:
         while True:
             watch = BatchWatch(row_numbers or {}, passes=batching.accumulate)
@@ -113,7 +114,7 @@ def run_training(
                 out_dir,
                 card,
                 resumed_step=step_of(checkpoint) if checkpoint else 0,
-                on_step=on_step,
+                on_step=plan.on_step,
                 blame=watch.rows,
                 also=also,
                 writes=lead,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 from groundtone.errors import DataError
 from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base
-from tuning.lora import Lora, load_for, put_on
-from tuning.rows import Row, shorter
+from tuning.lora import put_on
+from tuning.plan import Plan
+from tuning.rows import Row
 
 __all__ = ["RowsOf", "TrainingEstimate", "estimate"]
 
@@ -55,59 +55,43 @@ class TrainingEstimate:
         )
 
 
-def estimate(
-    rows_of: RowsOf,
-    *,
-    base: str,
-    lora: Lora | None,
-    epochs: int = 3,
-    batch_size: int = 8,
-    accumulate: int = 1,
-    gradient_checkpointing: bool = False,
-    max_length: int | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-) -> TrainingEstimate:
+def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
     """Loads the base, puts the adapter on it and times forward and backward on a batch of the longest rows.
 
-    Rows over `max_length` or the model's context are left out. Nothing is written.
+    Rows over the plan's limit or the model's context are left out. Nothing is written.
     """
     import torch
-    from peft import get_peft_model
 
-    loaded = load_for(lora, base, dtype=dtype, device=device)
-    limit = shorter(max_length, loaded.context_tokens)
+    loaded, recipe = plan.load(), plan.recipe
+    limit = plan.limit(loaded.context_tokens)
     rows = [row for row in rows_of(loaded) if limit is None or len(row.ids) <= limit]
     if not rows:
         raise DataError("there is no row to time: check tuning.data and tuning.max_length")
-    with quiet():
-        shape = put_on(lora, loaded)
-        model = loaded.model if shape is None else get_peft_model(loaded.model, shape)
-    if gradient_checkpointing:
-        loaded.model.enable_input_require_grads()
-        model.gradient_checkpointing_enable()
+    model = _trainable(loaded, plan)
     counts = [(p.numel(), p.element_size(), p.requires_grad) for p in model.parameters()]
     trained = sum(n for n, _, learns in counts if learns)
-    longest = sorted(rows, key=lambda row: len(row.ids), reverse=True)[:batch_size]
+    longest = sorted(rows, key=lambda row: len(row.ids), reverse=True)[: recipe.batch_size]
     on_cuda = loaded.device.startswith("cuda")
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()
     micro_s = _timed(model, longest, device=loaded.device)
-    steps = epochs * math.ceil(len(rows) / (batch_size * accumulate))
     width = max(len(row.ids) for row in longest)
     mean = sum(len(row.ids) for row in rows) / len(rows)
     config = loaded.model.config.get_text_config()
     optimizer = trained * _ADAM_BYTES
+    step_s = micro_s * recipe.accumulate
     return TrainingEstimate(
-        parameters=sum(n for n, _, _ in counts) - (trained if lora is not None else 0),
+        parameters=sum(n for n, _, _ in counts) - (trained if plan.lora is not None else 0),
         trained=trained,
         weights_bytes=sum(n * size for n, size, learns in counts if not learns),
         optimizer_bytes=optimizer,
-        activations_bytes=_activations(config, len(longest) * width, counts[0][1], checkpointed=gradient_checkpointing),
+        activations_bytes=_activations(
+            config, len(longest) * width, counts[0][1], checkpointed=recipe.gradient_checkpointing
+        ),
         peak_bytes=int(torch.cuda.max_memory_allocated()) + optimizer if on_cuda else None,
-        step_s=micro_s * accumulate,
-        steps=steps,
-        total_s=micro_s * accumulate * steps * mean / width,
+        step_s=step_s,
+        steps=recipe.steps(len(rows)),
+        total_s=step_s * recipe.steps(len(rows)) * mean / width,
         based_on=(
             f"time: median of {_TIMED} forward and backward passes over {len(longest)} rows of up to {width} tokens, "
             f"times the mean row's {mean:.0f} tokens",
@@ -116,6 +100,19 @@ def estimate(
             else "memory: weights as loaded, 16 bytes per trained parameter, activations by formula",
         ),
     )
+
+
+def _trainable(loaded: Base, plan: Plan) -> Any:
+    """The model as it will be trained."""
+    from peft import get_peft_model
+
+    with quiet():
+        shape = put_on(plan.lora, loaded)
+        model = loaded.model if shape is None else get_peft_model(loaded.model, shape)
+    if plan.recipe.gradient_checkpointing:
+        loaded.model.enable_input_require_grads()
+        model.gradient_checkpointing_enable()
+    return model
 
 
 def _activations(config: Any, tokens: int, size: int, *, checkpointed: bool) -> int:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from groundtone.errors import ModelError
+from groundtone.errors import DataError, ModelError
 from groundtone.models.weights import Base, load_base
 from tuning.targets import target_modules
 
 __all__ = [
     "Lora",
     "Variant",
+    "adapter_of",
     "computes_in",
     "keep_start",
     "load_for",
@@ -114,9 +115,20 @@ def put_on(shape: Lora | None, on: Base) -> Any:
     return lora_config(shape, on.model, tokenizer=on.tokenizer)
 
 
-def computes_in(shape: Lora | None, on: Base) -> str:
-    """The precision of forward and backward: full tuning keeps float32 weights, and computes in bfloat16 on CUDA."""
-    return "bfloat16" if shape is None and on.device.startswith("cuda") else on.dtype
+def computes_in(shape: Lora | None, on: Base, *, mixed: bool = False) -> str:
+    """The precision of forward and backward; full tuning keeps float32 weights, and computes in bfloat16 on CUDA.
+
+    So does `mixed` wherever the weights are float32.
+    """
+    full = shape is None and on.device.startswith("cuda")
+    return "bfloat16" if full or (mixed and on.dtype == "float32") else on.dtype
+
+
+def adapter_of(shape: Lora | None, what: str) -> Lora:
+    """The shape, for what trains an adapter and nothing else: DataError for full tuning."""
+    if shape is None:
+        raise DataError(f"tuning.lora is null, but {what} trains an adapter: leave it out")
+    return shape
 
 
 def require_base(shape: Lora | None, what: str) -> None:

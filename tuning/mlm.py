@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,8 @@ from groundtone.types import Estimate
 from tuning.encoder_rows import DocumentRow
 from tuning.encoder_trainer import EncodedRow, card_of, fit_encoder
 from tuning.engine import Finished
-from tuning.lora import Lora
 from tuning.mlm_blocks import Blocks, Masked, Masking, blocks_of
-from tuning.recipe import Recipe
-from tuning.recorder import Line
+from tuning.plan import Plan
 from tuning.rows import IGNORED
 from tuning.scores import ArmScores, Scores
 
@@ -48,53 +46,41 @@ class TunedEncoderBase:
 
 def train_words(
     documents: Sequence[DocumentRow],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora | None,
-    recipe: Recipe,
     heldout: Sequence[DocumentRow] = (),
     mask_share: float = 0.15,
-    max_length: int | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> TunedEncoderBase:
-    """Trains on documents under `out_dir`; scores.json and scores.md there. `max_length` is a block's, 128 tokens.
+    """Trains on documents by the plan; its folder gets scores.json and scores.md too. A block has `plan.max_length`
+    tokens, by default 128.
 
     Losses are means per hidden token. Raises DataError for documents without two words, ModelError for a base that is
     no encoder or has no mask token, and what `run_training` raises.
     """
-    loaded = load_encoder_base(base, device=device)
-    size = min(max_length or _BLOCK_TOKENS, loaded.context_tokens)
+    loaded = load_encoder_base(plan.base, device=plan.device)
+    size = min(plan.max_length or _BLOCK_TOKENS, loaded.context_tokens)
     blocks = blocks_of(loaded, documents, max_tokens=size, packed=True)
     held = blocks_of(loaded, heldout, max_tokens=size, packed=False)
     if not blocks.rows or (heldout and not held.rows):
         raise DataError(f"{len(documents)} documents and {len(heldout)} held out hold no text of two words: give more")
-    masking = Masking.of(loaded, share=mask_share, seed=recipe.seed)
-    card = card_of(
-        loaded, blocks.rows, held.rows, lora=lora, recipe=recipe, method="mlm", mask_share=mask_share, max_tokens=size
-    )
+    masking = Masking.of(loaded, share=mask_share, seed=plan.recipe.seed)
+    card = card_of(loaded, blocks.rows, held.rows, plan=plan, method="mlm", mask_share=mask_share, max_tokens=size)
     finished = fit_encoder(
         blocks.rows,
         held.rows[:_MOST_BLOCKS],
+        plan=plan,
         task="mlm",
         base=loaded,
         card=card,
-        out_dir=out_dir,
-        lora=lora,
-        recipe=recipe,
         loss=lambda _: _loss,
         show=lambda rows, order: Masked(rows, order, masking),
         trainer=_trainer,
-        resume=resume,
-        on_step=on_step,
     )
-    tuned = load_tuned(finished.adapter, "mlm", base=base, device=device)
-    encoder = _save(tuned.model, loaded, out_dir / "encoder")
+    tuned = load_tuned(finished.adapter, "mlm", base=plan.base, device=plan.device)
+    encoder = _save(tuned.model, loaded, plan.out_dir / "encoder")
     scores = _measured(tuned.model, loaded, held, masking) if heldout else None
     if scores is not None:
-        scores.write(out_dir)
+        scores.write(plan.out_dir)
     return TunedEncoderBase(finished, encoder, scores)
 
 

@@ -7,11 +7,10 @@ to is the base itself, the adapter off; ORPO needs none. What surrounds the trai
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from groundtone.errors import DataError, ModelError
 from groundtone.models.chat_format import ChatFormat
@@ -19,20 +18,23 @@ from groundtone.models.weights import Base
 from groundtone.types import Preference
 from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
-from tuning.lora import Lora, load_for, lora_config, require_base
+from tuning.lora import adapter_of, lora_config, require_base
 from tuning.odds_ratio import odds_ratio_trainer
+from tuning.plan import Plan
 from tuning.preference_rows import (
     ChoiceRow,
+    Choices,
+    Sides,
     Thumb,
     ThumbRow,
+    Thumbs,
+    both_sides,
     choices_of,
     refuse_grouping,
     reply_ids,
     thumb_rows,
 )
-from tuning.recipe import Recipe
-from tuning.recorder import Line
-from tuning.rows import render, rows_sha256, shorter
+from tuning.rows import Row, render, rows_sha256
 
 __all__ = ["FIGURES", "Taste", "handed_rows", "train_on_choices", "train_on_thumbs"]
 
@@ -41,7 +43,8 @@ FIGURES = tuple(  # of the trainers' logs, for metrics.jsonl; rewards are beta x
     for when in ("", "eval_")
     for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "kl")
 )
-_PLAIN_LORA, _PLAIN_RECIPE = Lora(), Recipe(learning_rate=5e-5)
+C = TypeVar("C", Choices, Thumbs)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +65,12 @@ _PLAIN_TASTE = Taste()
 
 def train_on_choices(
     preferences: Sequence[Preference],
+    plan: Plan,
     *,
     method: Literal["dpo", "orpo"],
-    base: str,
-    out_dir: Path,
-    lora: Lora = _PLAIN_LORA,
-    recipe: Recipe = _PLAIN_RECIPE,
     taste: Taste = _PLAIN_TASTE,
     heldout: Sequence[Preference] = (),
-    max_length: int | None = None,
-    over_length: str = "refuse",
     drop_unsound: bool = False,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> Finished:
     """An adapter under which the chosen replies are likelier than the rejected ones.
 
@@ -84,34 +78,22 @@ def train_on_choices(
     reply), with `loss_weights`. Raises DataError for rows that cannot teach (see `choices_of`), and what `run_training`
     raises.
     """
-    refuse_grouping(recipe, method)
+    lora = adapter_of(plan.lora, f"method {method}")
+    refuse_grouping(plan.recipe, method)
     if method == "dpo":
         require_base(lora, method)
-    loaded = load_for(lora, base, dtype=dtype, device=device)
-    chat_format = ChatFormat(loaded.tokenizer)
-    tokens = partial(render, chat_format)
-    limit = shorter(max_length, loaded.context_tokens)
-    long = over_length == "drop"
-    found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
-    held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
-    card = card_of(
-        loaded,
-        data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
-        config={"method": method, **lora.on_card(), **recipe.on_card(), **taste.on_card()},
-        seed=recipe.seed,
-    )
+    loaded = plan.load()
+    sides = _read(choices_of, loaded, preferences, heldout, plan=plan, drop_unsound=drop_unsound)
+    found, held = sides.found, sides.held
 
     def build(on: Base, attempt: Attempt) -> Any:
         from trl import DPOConfig, DPOTrainer
 
         arguments = DPOConfig(
-            **training_arguments(
-                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
-            ),
-            max_length=None,  # rows were fitted already and nothing may be cut
-            beta=taste.beta,
+            **_shared(on, attempt, plan, sides),
             loss_type=list(taste.loss or ("sigmoid",)),
             loss_weights=list(taste.loss_weights) or None,
+            beta=taste.beta,
         )
         return handed_rows(DPOTrainer if method == "dpo" else odds_ratio_trainer())(
             model=on.model,
@@ -123,38 +105,17 @@ def train_on_choices(
             callbacks=list(attempt.callbacks),
         )
 
-    return run_training(
-        build,
-        loaded=loaded,
-        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
-        out_dir=out_dir,
-        card=card,
-        batching=recipe.batching,
-        rows=len(found.rows),
-        dropped=found.dropped,
-        resume=resume,
-        on_step=on_step,
-        row_numbers=found.numbers,
-        also=FIGURES,
-    )
+    parts = [found.chosen, found.rejected, *([held.chosen, held.rejected] if held else [])]
+    return _run(build, plan, loaded=loaded, found=found, parts=parts, config={"method": method, **taste.on_card()})
 
 
 def train_on_thumbs(
     thumbs: Sequence[Thumb],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora = _PLAIN_LORA,
-    recipe: Recipe = _PLAIN_RECIPE,
     taste: Taste = _PLAIN_TASTE,
     heldout: Sequence[Thumb] = (),
-    max_length: int | None = None,
-    over_length: str = "refuse",
     drop_unsound: bool = False,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> Finished:
     """An adapter under which wanted replies are likelier than under the base, and unwanted ones less likely (KTO).
 
@@ -162,42 +123,30 @@ def train_on_thumbs(
     for thumbs of one label only, for rows that cannot teach (see `thumb_rows`) and for batches of a single row: the
     divergence from the base is estimated from the other replies of a batch.
     """
+    lora, recipe = adapter_of(plan.lora, "method kto"), plan.recipe
     if recipe.batch_size < 2:
         raise DataError(f"tuning.batch_size is {recipe.batch_size}: kto compares the rows of a batch, set 2 or more")
     refuse_grouping(recipe, "kto")
     require_base(lora, "kto")
-    loaded = load_for(lora, base, dtype=dtype, device=device)
-    chat_format = ChatFormat(loaded.tokenizer)
-    tokens = partial(render, chat_format)
-    limit = shorter(max_length, loaded.context_tokens)
-    long = over_length == "drop"
-    found = thumb_rows(tokens, thumbs, limit=limit, drop_long=long, drop_unsound=drop_unsound)
-    held = thumb_rows(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    loaded = plan.load()
+    sides = _read(thumb_rows, loaded, thumbs, heldout, plan=plan, drop_unsound=drop_unsound)
+    found, held = sides.found, sides.held
     up, down = _weights([thumb.good for thumb in found.rows])
-    card = card_of(
-        loaded,
-        data_sha256=rows_sha256(*found.by_label, *(held.by_label if held else ())),
-        config={"method": "kto", **lora.on_card(), **recipe.on_card(), **taste.on_card()},
-        seed=recipe.seed,
-    )
 
     def build(on: Base, attempt: Attempt) -> Any:
         from trl import KTOConfig, KTOTrainer
 
-        if attempt.batching.size < 2:
+        batch = attempt.batching.size
+        if batch < 2:
             raise ModelError("memory does not suffice for two rows at a time, which kto needs: lower tuning.max_length")
-        shared = training_arguments(
-            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
-        )
         arguments = KTOConfig(
-            **{**shared, "train_sampling_strategy": "sequential"},  # the rows are laid out by batches
-            max_length=None,
-            beta=taste.beta,
+            # the rows are laid out by batches
+            **{**_shared(on, attempt, plan, sides), "train_sampling_strategy": "sequential"},
             loss_type=(taste.loss or ("kto",))[0],
+            beta=taste.beta,
             desirable_weight=up,
             undesirable_weight=down,
         )
-        batch = attempt.batching.size
         return handed_rows(KTOTrainer)(
             model=on.model,
             args=arguments,
@@ -208,17 +157,51 @@ def train_on_thumbs(
             callbacks=list(attempt.callbacks),
         )
 
+    parts = [*found.by_label, *(held.by_label if held else ())]
+    return _run(build, plan, loaded=loaded, found=found, parts=parts, config={"method": "kto", **taste.on_card()})
+
+
+def _read(
+    read: Callable[..., C], loaded: Base, rows: Sequence[T], heldout: Sequence[T], *, plan: Plan, drop_unsound: bool
+) -> Sides[C]:
+    """Both sides in the tokens of serving."""
+    tokens = partial(render, ChatFormat(loaded.tokenizer))
+    context = loaded.context_tokens
+    return both_sides(read, tokens, rows, heldout, plan=plan, context_tokens=context, drop_unsound=drop_unsound)
+
+
+def _shared(on: Base, attempt: Attempt, plan: Plan, sides: Sides[Any]) -> dict[str, Any]:
+    """The arguments that TRL's trainers of preferences share; rows were fitted already and nothing may be cut."""
+    rows, evaluate = len(sides.found.rows), sides.held is not None
+    shared = training_arguments(attempt, plan.recipe, device=on.device, dtype=on.dtype, rows=rows, evaluate=evaluate)
+    return {**shared, "max_length": None}
+
+
+def _run(
+    build: Callable[[Base, Attempt], Any],
+    plan: Plan,
+    *,
+    loaded: Base,
+    found: Choices | Thumbs,
+    parts: Sequence[Sequence[Row]],
+    config: Mapping[str, Any],
+) -> Finished:
+    """Trains on `found`; the card names all rows in `parts`, and the method's own `config`."""
+    lora = adapter_of(plan.lora, str(config["method"]))
+    card = card_of(
+        loaded,
+        data_sha256=rows_sha256(*parts),
+        config={**config, **lora.on_card(), **plan.recipe.on_card()},
+        seed=plan.recipe.seed,
+    )
     return run_training(
         build,
+        plan,
         loaded=loaded,
-        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
-        out_dir=out_dir,
+        reload=plan.load,
         card=card,
-        batching=recipe.batching,
         rows=len(found.rows),
         dropped=found.dropped,
-        resume=resume,
-        on_step=on_step,
         row_numbers=found.numbers,
         also=FIGURES,
     )

@@ -10,24 +10,28 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from groundtone.errors import DataError
 from groundtone.text import normalise
 from groundtone.types import Preference, VoicePair, short_hash
 from tuning.pairs import GUESS, read_preferences
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.rows import Row, fit
-from tuning.shapes import Columns, plan, to_pair
+from tuning.shapes import Columns, to_pair
+from tuning.shapes import plan as plan_of
 from tuning.tables import Problem, read_records, refuse_rows
 
 __all__ = [
     "ChoiceRow",
     "Choices",
     "Render",
+    "Sides",
     "Thumb",
     "ThumbRow",
     "Thumbs",
+    "both_sides",
     "choices_of",
     "read_thumbs",
     "refuse_grouping",
@@ -115,6 +119,35 @@ class Thumbs:
         return {thumb.row.ids: thumb.row.index for thumb in self.rows}
 
 
+C = TypeVar("C", Choices, Thumbs)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sides(Generic[C]):
+    """What is trained on, and what is held out; None where nothing is."""
+
+    found: C
+    held: C | None
+
+
+def both_sides(
+    read: Callable[..., C],
+    render: Render,
+    rows: Sequence[T],
+    heldout: Sequence[T],
+    *,
+    plan: Plan,
+    context_tokens: int | None,
+    drop_unsound: bool,
+) -> Sides[C]:
+    """Both sides by `choices_of` or `thumb_rows`, within the plan's limit; held-out rows over it are dropped."""
+    limit = plan.limit(context_tokens)
+    found = read(render, rows, limit=limit, drop_long=plan.drops_long, drop_unsound=drop_unsound)
+    held = read(render, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    return Sides(found, held)
+
+
 def refuse_grouping(recipe: Recipe, method: str) -> None:
     """DataError for `tuning.length_grouped`: rows of two replies, and prompts without one, have no one length."""
     if recipe.length_grouped:
@@ -149,7 +182,7 @@ def read_thumbs(source: str | Path, *, columns: Columns = GUESS, label: str | No
     """
     records = list(read_records(source))
     names = Counter(str(name) for record in records if not isinstance(record, Problem) for name in record.values)
-    how = plan(names, given=columns, where=Path(str(source)).name)
+    how = plan_of(names, given=columns, where=Path(str(source)).name)
     if how.kind == "preferences":
         return thumbs_of(read_preferences(source, columns=columns))
     column = label or next((name for name in _LABELS if name in names), None)

@@ -7,9 +7,8 @@ of different vocabularies.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
@@ -21,10 +20,9 @@ from tuning.cards import card_of
 from tuning.encoder_rows import DocumentRow
 from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.labelled_loss import trainer_class
-from tuning.lora import Lora, computes_in, load_for, on_card, put_on
+from tuning.lora import computes_in, on_card, put_on
+from tuning.plan import Plan
 from tuning.processes import from_leader, leads
-from tuning.recipe import Recipe
-from tuning.recorder import Line
 from tuning.rows import Row, as_dataset, rows_sha256
 from tuning.saving import saver
 
@@ -48,34 +46,21 @@ class Pretrained:
         return {"bits_per_byte": {name: asdict(e) for name, e in kept.items() if e is not None} or None}
 
 
-def pretrain(
-    documents: Sequence[DocumentRow],
-    *,
-    base: str,
-    out_dir: Path,
-    lora: Lora | None,
-    recipe: Recipe,
-    heldout: Sequence[DocumentRow] = (),
-    block_tokens: int | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
-) -> Pretrained:
-    """Trains on the documents under `out_dir`; a block has `block_tokens`, by default 512, at most the model's context.
+def pretrain(documents: Sequence[DocumentRow], plan: Plan, *, heldout: Sequence[DocumentRow] = ()) -> Pretrained:
+    """Trains on the documents by the plan; a block has `max_length` tokens (512), at most the model's context.
 
     Losses are means per token. Raises DataError for text that does not fill two tokens, and what `run_training` raises.
     """
-    loaded = load_for(lora, base, dtype=dtype, device=device)
-    size = block_size(loaded, block_tokens)
+    loaded, lora = plan.load(), plan.lora
+    size = block_size(loaded, plan.max_length)
     rows, held = (blocks(loaded.tokenizer, some, size=size) for some in (documents, heldout))
     if not rows:
         raise DataError(f"{len(documents)} documents hold no text to learn from: check tuning.data")
     card = card_of(
         loaded,
         data_sha256=rows_sha256(rows, held),
-        seed=recipe.seed,
-        config={"method": "pretrain", **on_card(lora), **recipe.on_card(), "block_tokens": size},
+        seed=plan.recipe.seed,
+        config={"method": "pretrain", **on_card(lora), **plan.recipe.on_card(), "block_tokens": size},
     )
     before = bits_per_byte(loaded.model, loaded.tokenizer, heldout, window=size) if leads() else []
 
@@ -83,7 +68,12 @@ def pretrain(
         from trl import SFTConfig
 
         shared = training_arguments(
-            attempt, recipe, device=on.device, dtype=computes_in(lora, on), rows=len(rows), evaluate=bool(held)
+            attempt,
+            plan.recipe,
+            device=on.device,
+            dtype=computes_in(lora, on, mixed=plan.recipe.mixed_precision),
+            rows=len(rows),
+            evaluate=bool(held),
         )
         return trainer_class(on.device)(
             model=on.model,
@@ -97,22 +87,26 @@ def pretrain(
 
     finished = run_training(
         build,
+        plan,
         loaded=loaded,
-        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
-        out_dir=out_dir,
+        reload=plan.load,
         card=card,
-        batching=recipe.batching,
         rows=len(rows),
-        resume=resume,
-        on_step=on_step,
         row_numbers={row.ids: row.index for row in rows},
         save=saver(lora, loaded),
     )
+    return _compared(finished, plan, heldout, before=before, dtype=loaded.dtype, window=size)
+
+
+def _compared(
+    finished: Finished, plan: Plan, heldout: Sequence[DocumentRow], *, before: list[float], dtype: str, window: int
+) -> Pretrained:
+    """What the held-out documents cost the stored model; the leader measures for all processes."""
     after: list[float] = []
     if heldout and leads():
-        stored = load_base(base if lora else str(finished.adapter), dtype=loaded.dtype, device=device)
-        model = attach(stored, finished.adapter) if lora else stored.model
-        after = bits_per_byte(model, stored.tokenizer, heldout, window=size)
+        stored = load_base(plan.base if plan.lora else str(finished.adapter), dtype=dtype, device=plan.device)
+        model = attach(stored, finished.adapter) if plan.lora else stored.model
+        after = bits_per_byte(model, stored.tokenizer, heldout, window=window)
     before, after = from_leader((before, after))
     if not heldout:
         return Pretrained(finished, None, None, None)

@@ -24,7 +24,10 @@ class Recipe:
     gradient_checkpointing: bool = False
     keep_checkpoints: int = 2
     length_grouped: bool = False
+    packing: bool = False  # sft alone
+    share_prompts: bool = False  # sft alone
     tensorboard: bool = False
+    mixed_precision: bool = False  # sft and pretrain alone: bfloat16 products, float32 weights
     seed: int = 0
 
     @property
@@ -46,4 +49,5 @@ class Recipe:
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
             **({"length_grouped": True} if self.length_grouped else {}),
+            **({"mixed_precision": True} if self.mixed_precision else {}),
         }

@@ -36,6 +36,15 @@ def read_metrics(out_dir: Path) -> list[Line]:
     return lines
 
 
+def _broken(what: str, *, step: int, rate: float, seen: Sequence[int]) -> ModelError:
+    """What to say of a step whose figures are no numbers any more."""
+    rows = f"; that step saw the rows {', '.join(map(str, seen))} (from 0): look at them" if seen else ""
+    return ModelError(
+        f"{what} at step {step}: lower tuning.learning_rate (now {rate}) and resume from the last checkpoint, or start "
+        f"anew{rows}"
+    )
+
+
 def make_recorder(
     out_dir: Path,
     card: AdapterCard,
@@ -74,15 +83,9 @@ def make_recorder(
             # float16 scales its loss: gradients that overflow are skipped there, and no sign of a broken run
             gradient = float(logs.get("grad_norm") or 0.0) if not args.fp16 else 0.0
             if not math.isfinite(logs[name]) or not math.isfinite(gradient):
-                what = f"the loss is {logs[name]}"
-                if math.isfinite(logs[name]):
-                    what = f"the gradient is {gradient}"
-                seen = ", ".join(map(str, blame())) if name == "loss" else ""
-                raise ModelError(
-                    f"{what} at step {state.global_step}: lower tuning.learning_rate (now {args.learning_rate}) and "
-                    "resume from the last checkpoint, or start anew"
-                    + (f"; that step saw the rows {seen} (from 0): look at them" if seen else "")
-                )
+                what = f"the loss is {logs[name]}" if not math.isfinite(logs[name]) else f"the gradient is {gradient}"
+                seen = blame() if name == "loss" else ()
+                raise _broken(what, step=state.global_step, rate=args.learning_rate, seen=seen)
             if not writes:
                 return
             counted = logs.get("num_tokens", logs.get("eval_num_tokens", 0)) or 0

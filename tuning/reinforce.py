@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from groundtone.errors import DataError
@@ -21,16 +20,16 @@ from groundtone.prompts import of_pair
 from groundtone.types import VoicePair
 from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
-from tuning.lora import Lora, load_for, lora_config, require_base
+from tuning.lora import adapter_of, lora_config, require_base
+from tuning.plan import Plan
 from tuning.preference_rows import refuse_grouping
 from tuning.recipe import Recipe
-from tuning.recorder import Line, read_metrics
+from tuning.recorder import read_metrics
 from tuning.reinforce_trainer import count_from_here, stop_like_serving, trainer_class
-from tuning.rows import Row, fit, render, rows_sha256, shorter
+from tuning.rows import Row, fit, render, rows_sha256
 
 __all__ = ["Reinforced", "Reward", "Sampling", "reinforce", "weighted"]
 
-_PLAIN_LORA, _PLAIN_RECIPE = Lora(), Recipe(epochs=1, learning_rate=2e-5)
 _JUDGED = ("reward", "left_out", "completions/mean_length")
 _LEARNED = ("reward_std", "frac_reward_zero_std", "kl", "entropy")  # of groups, which held-out prompts do not form
 
@@ -97,20 +96,11 @@ _PLAIN_SAMPLING = Sampling()
 
 def reinforce(
     rows: Sequence[VoicePair],
-    rewards: Sequence[Reward],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora = _PLAIN_LORA,
-    recipe: Recipe = _PLAIN_RECIPE,
+    rewards: Sequence[Reward],
     sampling: Sampling = _PLAIN_SAMPLING,
     heldout: Sequence[VoicePair] = (),
-    max_length: int | None = None,
-    over_length: str = "refuse",
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> Reinforced:
     """An adapter under which replies to the rows' prompts earn more; the rows' own replies are for the rewards to see.
 
@@ -119,19 +109,15 @@ def reinforce(
     DataError where it does not, for fewer prompts than one step takes, for prompts that leave no room for a reply, and
     what `run_training` raises.
     """
+    lora, recipe = adapter_of(plan.lora, f"method {sampling.algorithm}"), plan.recipe
     refuse_grouping(recipe, sampling.algorithm)
     if sampling.beta:
         require_base(lora, "tuning.reinforce.beta")
-    weights = {reward.name: reward.weight for reward in rewards}
-    if not rewards or len(weights) < len(rewards):
-        raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
-    loaded = load_for(lora, base, dtype=dtype, device=device)
+    weights = _weights(rewards)
+    loaded = plan.load()
     chat_format = ChatFormat(loaded.tokenizer)
-    limit = shorter(max_length, loaded.context_tokens)
-    room = None if limit is None else limit - sampling.max_new_tokens
-    asked = _ask(chat_format, rows, room=room, drop=over_length == "drop")
-    held = _ask(chat_format, heldout, room=room, drop=True, number_from=len(rows)) if heldout else None
-    per_step = _prompts_per_step(recipe, sampling, len(asked.texts))
+    limit = plan.limit(loaded.context_tokens)
+    asked, held = _both_asked(chat_format, rows, heldout, limit=limit, plan=plan, sampling=sampling)
     card = card_of(
         loaded,
         data_sha256=rows_sha256(asked.whole, held.whole if held else ()),
@@ -142,14 +128,12 @@ def reinforce(
 
     def build(on: Base, attempt: Attempt) -> Any:
         trainer, config = trainer_class(sampling.algorithm, {**asked.tokens, **(held.tokens if held else {})})
-        arguments = _arguments(
-            config, on, attempt, recipe, sampling, rows=len(asked.texts), per_step=per_step, evaluate=held is not None
-        )
+        arguments = _arguments(on, attempt, recipe, sampling, prompts=len(asked.texts), evaluate=held is not None)
         stop_like_serving(on, chat_format)
         return trainer(
             model=on.model,
             reward_funcs=[judge],
-            args=arguments,
+            args=config(**arguments),
             train_dataset=asked.dataset(),
             eval_dataset=held.dataset() if held else None,
             processing_class=on.tokenizer,
@@ -160,45 +144,48 @@ def reinforce(
     judged = (*_JUDGED, *(f"rewards/{name}" for name in weights))
     finished = run_training(
         build,
+        plan,
         loaded=loaded,
-        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
-        out_dir=out_dir,
+        reload=plan.load,
         card=card,
-        batching=recipe.batching,
         rows=len(asked.texts),
         dropped=asked.dropped,
-        resume=resume,
-        on_step=on_step,
         also=[*_LEARNED, *judged, *(f"eval_{name}" for name in judged)],
     )
+    return _counted(finished)
+
+
+def _counted(finished: Finished) -> Reinforced:
+    """How many steps taught nothing and how many replies were not judged, from the run's own lines."""
     lines = [line for line in read_metrics(finished.adapter.parent) if line["loss"] is not None]
     idle = sum(line.get("frac_reward_zero_std") == 1.0 for line in lines)
     return Reinforced(finished, idle, round(sum(line.get("left_out") or 0 for line in lines)))
 
 
+def _weights(rewards: Sequence[Reward]) -> dict[str, float]:
+    """Their weights by name. Raises DataError for no rewards, and for two of one name."""
+    weights = {reward.name: reward.weight for reward in rewards}
+    if not rewards or len(weights) < len(rewards):
+        raise DataError(f"rewards are {', '.join(r.name for r in rewards) or 'none'}: give one or more, of other names")
+    return weights
+
+
 def _arguments(
-    config: Any,
-    on: Base,
-    attempt: Attempt,
-    recipe: Recipe,
-    sampling: Sampling,
-    *,
-    rows: int,
-    per_step: int,
-    evaluate: bool,
-) -> Any:
-    """TRL's arguments; its steps take `per_step` prompts, not as many rows as a batch has replies."""
-    shared = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, rows=rows, evaluate=evaluate)
-    steps = recipe.epochs * (rows // per_step)
-    return config(
-        **{**shared, "warmup_steps": round(recipe.warmup * steps)},
-        num_generations=sampling.generations,
-        num_generations_eval=1,
-        max_completion_length=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        beta=sampling.beta,
-        use_vllm=False,
-    )
+    on: Base, attempt: Attempt, recipe: Recipe, sampling: Sampling, *, prompts: int, evaluate: bool
+) -> dict[str, Any]:
+    """TRL's arguments; its steps take whole groups of replies to a prompt, not as many rows as a batch has replies."""
+    shared = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, rows=prompts, evaluate=evaluate)
+    steps = recipe.epochs * (prompts // _prompts_per_step(recipe, sampling, prompts))
+    return {
+        **shared,
+        "warmup_steps": round(recipe.warmup * steps),
+        "num_generations": sampling.generations,
+        "num_generations_eval": 1,
+        "max_completion_length": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "beta": sampling.beta,
+        "use_vllm": False,
+    }
 
 
 def weighted(
@@ -257,6 +244,23 @@ class _Asked:
         from datasets import Dataset
 
         return Dataset.from_dict({"prompt": list(self.texts), "number": list(self.numbers)})
+
+
+def _both_asked(
+    chat_format: ChatFormat,
+    rows: Sequence[VoicePair],
+    heldout: Sequence[VoicePair],
+    *,
+    limit: int | None,
+    plan: Plan,
+    sampling: Sampling,
+) -> tuple[_Asked, _Asked | None]:
+    """The prompts to train on and those held out, whose numbers follow; each leaves room for a reply in the limit."""
+    room = None if limit is None else limit - sampling.max_new_tokens
+    asked = _ask(chat_format, rows, room=room, drop=plan.drops_long)
+    held = _ask(chat_format, heldout, room=room, drop=True, number_from=len(rows)) if heldout else None
+    _prompts_per_step(plan.recipe, sampling, len(asked.texts))  # refuses groups that do not fill a step
+    return asked, held
 
 
 def _ask(

@@ -21,17 +21,15 @@ from groundtone.stats import mean_interval, wilson_interval
 from groundtone.types import Estimate, Preference, VoicePair
 from tuning.cards import card_of
 from tuning.engine import Attempt, Finished, run_training, training_arguments
-from tuning.lora import Lora, lora_config
-from tuning.preference_rows import ChoiceRow, Choices, choices_of, refuse_grouping, reply_pair
-from tuning.recipe import Recipe
-from tuning.recorder import Line
-from tuning.rows import Row, rows_sha256, shorter
+from tuning.lora import adapter_of, lora_config
+from tuning.plan import Plan
+from tuning.preference_rows import ChoiceRow, Choices, both_sides, choices_of, refuse_grouping, reply_pair
+from tuning.rows import Row, rows_sha256
 
 __all__ = ["MEASURES", "Ordering", "Rewarding", "ordering", "train_reward_model"]
 
 FIGURES = tuple(f"{when}{name}" for when in ("", "eval_") for name in ("accuracy", "margin", "mean_reward"))
 MEASURES = "reward.json"
-_PLAIN_LORA, _PLAIN_RECIPE = Lora(targets="all-linear"), Recipe(epochs=1, learning_rate=1e-4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +52,19 @@ class Rewarding:
 
 
 def train_reward_model(
-    preferences: Sequence[Preference],
-    *,
-    base: str,
-    out_dir: Path,
-    lora: Lora = _PLAIN_LORA,
-    recipe: Recipe = _PLAIN_RECIPE,
-    heldout: Sequence[Preference] = (),
-    max_length: int | None = None,
-    over_length: str = "refuse",
-    drop_unsound: bool = False,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
+    preferences: Sequence[Preference], plan: Plan, *, heldout: Sequence[Preference] = (), drop_unsound: bool = False
 ) -> Rewarding:
-    """Trains under `out_dir`; `base` is a causal model or an encoder. Raises like `train_on_choices`."""
+    """Trains by the plan, whose base is a causal model or an encoder. Raises like `train_on_choices`."""
+    lora, recipe = adapter_of(plan.lora, "method reward"), plan.recipe
     refuse_grouping(recipe, "reward")
     if lora.quantised or lora.variant == "pissa":
         raise ModelError("a reward model takes neither tuning.lora.quantised nor the variant pissa: leave them out")
-    loaded = _fresh(base, recipe, dtype, device)
-    tokens = _renderer(RewardFormat(loaded))
-    limit = shorter(max_length, loaded.context_tokens)
-    long = over_length == "drop"
-    found = choices_of(tokens, preferences, limit=limit, drop_long=long, drop_unsound=drop_unsound)
-    held = choices_of(tokens, heldout, limit=limit, drop_long=True, drop_unsound=True) if heldout else None
+    loaded = _fresh(plan)
+    tokens, context = _renderer(RewardFormat(loaded)), loaded.context_tokens
+    sides = both_sides(
+        choices_of, tokens, preferences, heldout, plan=plan, context_tokens=context, drop_unsound=drop_unsound
+    )
+    found, held = sides.found, sides.held
     card = card_of(
         loaded,
         data_sha256=rows_sha256(found.chosen, found.rejected, *((held.chosen, held.rejected) if held else ())),
@@ -89,15 +75,12 @@ def train_reward_model(
     def build(on: Base, attempt: Attempt) -> Any:
         from trl import RewardConfig, RewardTrainer
 
-        arguments = RewardConfig(
-            **training_arguments(
-                attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
-            ),
-            max_length=None,  # rows were fitted already and nothing may be left out
+        arguments = training_arguments(
+            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
         )
         return RewardTrainer(
             model=on.model,
-            args=arguments,
+            args=RewardConfig(**arguments, max_length=None),  # rows were fitted already, none may be left out
             train_dataset=_dataset(found.rows),
             eval_dataset=_dataset(held.rows) if held else None,
             processing_class=on.tokenizer,
@@ -107,22 +90,26 @@ def train_reward_model(
 
     finished = run_training(
         build,
+        plan,
         loaded=loaded,
-        reload=lambda: _fresh(base, recipe, dtype, device),
-        out_dir=out_dir,
+        reload=lambda: _fresh(plan),
         card=card,
-        batching=recipe.batching,
         rows=len(found.rows),
         dropped=found.dropped,
-        resume=resume,
-        on_step=on_step,
         row_numbers=found.numbers,
         also=FIGURES,
     )
-    kept = _kept(heldout, held)
-    scored = RewardModel.load(finished.adapter, base=base, dtype=dtype, device=device, batch_size=recipe.batch_size)
+    return _measured(finished, plan, _kept(heldout, held))
+
+
+def _measured(finished: Finished, plan: Plan, kept: Sequence[Preference]) -> Rewarding:
+    """The stored model, loaded as it will be used, on the held-out pairs; written into the run's folder."""
+    scored = RewardModel.load(
+        finished.adapter, base=plan.base, dtype=plan.dtype, device=plan.device, batch_size=plan.recipe.batch_size
+    )
     result = Rewarding(finished, ordering(scored, kept))
-    write_atomic(Path(out_dir) / MEASURES, json.dumps({"schema_version": 1, "heldout": asdict(result.heldout)}) + "\n")
+    told = json.dumps({"schema_version": 1, "heldout": asdict(result.heldout)})
+    write_atomic(Path(plan.out_dir) / MEASURES, told + "\n")
     return result
 
 
@@ -137,11 +124,11 @@ def ordering(model: RewardModel, preferences: Sequence[Preference]) -> Ordering:
     return Ordering(accuracy, mean_interval(apart, bounds=None))
 
 
-def _fresh(base: str, recipe: Recipe, dtype: str, device: str) -> Base:
+def _fresh(plan: Plan) -> Base:
     from transformers import set_seed
 
-    set_seed(recipe.seed)  # before the head exists
-    return load_reward_base(base, dtype=dtype, device=device)
+    set_seed(plan.recipe.seed)  # before the head exists
+    return load_reward_base(plan.base, dtype=plan.dtype, device=plan.device)
 
 
 def _renderer(form: RewardFormat) -> Callable[[Sequence[VoicePair]], list[Row]]:

@@ -6,11 +6,12 @@ nor truncates nor drops anything. What surrounds the trainer is `tuning.engine`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from groundtone.errors import DataError
+from groundtone.models.adapter import AdapterCard
 from groundtone.models.adapter_files import adapter_sha256
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.weights import Base
@@ -20,136 +21,161 @@ from tuning.engine import Attempt, Finished, run_training, training_arguments
 from tuning.guard import Watch, make_guard
 from tuning.kl import KlTerm, rows_under
 from tuning.labelled_loss import trainer_class
-from tuning.lora import Lora, computes_in, load_for, on_card, put_on
-from tuning.recipe import Recipe
-from tuning.recorder import Line
+from tuning.lora import computes_in, on_card, put_on
+from tuning.plan import Plan
 from tuning.replay import mix
-from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256, shorter
+from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
 from tuning.shared_prompts import sharing
-from tuning.versions import check_start, go_on
+from tuning.versions import Start, check_start, go_on
 
-__all__ = ["adapter_folder", "newest_checkpoint", "train"]
+__all__ = ["Retention", "adapter_folder", "newest_checkpoint", "train"]
 
-_PLAIN_LORA, _PLAIN_RECIPE = Lora(), Recipe()
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What holds a voice to what its base could do; nothing by default."""
+
+    replay: Sequence[VoicePair] = ()  # general rows to draw from
+    replay_share: float = 0.0  # of all rows, 0 to 1
+    kl: float = 0.0  # weight of the divergence from the base
+    kl_rows: Literal["replay", "all"] = "replay"
+    watch: Watch | None = None  # stops a training that forgets
+
+
+_NOTHING = Retention()
 
 
 def train(
     pairs: Sequence[VoicePair],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora | None = _PLAIN_LORA,
-    recipe: Recipe = _PLAIN_RECIPE,
     heldout: Sequence[VoicePair] = (),
-    replay: Sequence[VoicePair] = (),
-    replay_share: float = 0.0,
-    max_length: int | None = None,
-    over_length: str = "refuse",
-    packing: bool = False,
-    share_prompts: bool = False,
-    kl: float = 0.0,
-    kl_rows: str = "replay",
-    watch: Watch | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    start: Path | None = None,
-    start_name: str = "",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
+    keep: Retention = _NOTHING,
+    start: Start | None = None,
 ) -> Finished:
-    """Tunes an adapter, or the whole model where `lora` is None, under `out_dir`.
+    """Tunes an adapter, or the whole model, by the plan; `start` is an adapter whose weights are trained on.
 
-    `resume=True` goes on from the newest checkpoint of the same rows and settings. Losses are means per reply token.
-    `kl` weighs the divergence from the base on the replay rows, or on "all"; `watch` stops a training that forgets.
-    `share_prompts` computes what rows of a batch begin alike with once; raises ModelError for a model that cannot.
-    `start` is an adapter whose weights are trained on, called `start_name` on the card.
-    Raises DataError for rows that are too long, ModelError for a base that cannot be loaded, and what `run_training`
-    raises.
+    Losses are means per reply token. `recipe.share_prompts` computes what rows of a batch begin alike with once.
+    Raises DataError for rows that are too long and for settings that exclude one another, ModelError for a base that
+    cannot be loaded or cannot share prompts, or that `start` does not fit, and what `run_training` raises.
     """
-    loaded = load_for(lora, base, dtype=dtype, device=device)
+    loaded = plan.load()
     chat_format = ChatFormat(loaded.tokenizer)
-    limit = shorter(max_length, loaded.context_tokens)
-    mixed = mix(pairs, replay, share=replay_share, seed=recipe.seed)
-    fitted = fit(render(chat_format, mixed), limit=limit, drop=over_length == "drop")
+    limit = plan.limit(loaded.context_tokens)
+    mixed = mix(pairs, keep.replay, share=keep.replay_share, seed=plan.recipe.seed)
+    fitted = fit(render(chat_format, mixed), limit=limit, drop=plan.drops_long)
     held = fit(render(chat_format, heldout), limit=limit, drop=True).rows if heldout else ()
-    card = card_of(
-        loaded,
-        data_sha256=rows_sha256(fitted.rows, held),
-        seed=recipe.seed,
-        config={**on_card(lora), **recipe.on_card(), "replay_share": replay_share, "packing": packing}
-        | ({"share_prompts": True} if share_prompts else {})
-        | ({"kl": kl, "kl_rows": kl_rows} if kl else {})
-        | ({"start_sha256": adapter_sha256(start)} if start else {}),
-        continued_from=(start_name or start.name) if start else "",
-    )
+    card = _card(loaded, plan, keep, data_sha256=rows_sha256(fitted.rows, held), start=start)
     if start is not None:
-        check_start(start, card, lora)
-    if share_prompts and (packing or kl):
-        other = "tuning.packing" if packing else "tuning.kl"
-        raise DataError(f"tuning.share_prompts does not go with {other}: switch one of them off")
-    term = _kl_term(kl, fitted.rows, replayed_from=len(pairs) if kl_rows == "replay" else 0)
-
-    def build(on: Base, attempt: Attempt) -> Any:
-        from trl import SFTConfig
-
-        pack_into = _bin_tokens(fitted, limit) if packing else None
-        arguments = SFTConfig(
-            **training_arguments(
-                attempt,
-                recipe,
-                device=on.device,
-                dtype=computes_in(lora, on),
-                rows=len(fitted.rows),
-                evaluate=bool(held),
-            ),
-            packing=packing,
-            eval_packing=False,
-            max_length=pack_into,  # none without packing: rows were fitted already and nothing may be cut
-        )
-        guard = (
-            [make_guard(watch, on, out_dir=attempt.out_dir, card=card, checkpoint=attempt.checkpoint)] if watch else []
-        )
-        collate = sharing(on, fitted.rows) if share_prompts else None
-        return trainer_class(on.device, term, shared=share_prompts)(
-            model=go_on(lora, on, start) if start and lora else on.model,
-            args=arguments,
-            train_dataset=as_dataset(fitted.rows),
-            eval_dataset=as_dataset(held) if held else None,
-            data_collator=collate,
-            processing_class=on.tokenizer,
-            peft_config=None if start else put_on(lora, on),
-            callbacks=[*attempt.callbacks, *guard],
-        )
-
+        check_start(start.folder, card, plan.lora)
+    _refuse_together(plan, keep)
+    term = _kl_term(keep, fitted.rows, voice_rows=len(pairs))
+    training = _Training(plan, fitted, held, limit, card, term, keep.watch, start)
     return run_training(
-        build,
+        training.trainer,
+        plan,
         loaded=loaded,
-        reload=lambda: load_for(lora, base, dtype=dtype, device=device),
-        out_dir=out_dir,
+        reload=plan.load,
         card=card,
-        batching=recipe.batching,
         rows=len(fitted.rows),
         dropped=[index for index, _ in fitted.dropped],
-        resume=resume,
-        on_step=on_step,
         row_numbers={row.ids: row.index for row in fitted.rows},
         also=("kl",),
-        save=saver(lora, loaded),
+        save=saver(plan.lora, loaded),
     )
 
 
-def _kl_term(weight: float, rows: Sequence[Row], *, replayed_from: int) -> KlTerm | None:
-    """The divergence on the rows from that number on; None where its weight is 0."""
-    if not weight:
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """Everything that a trainer is built from, whatever base and micro-batch an attempt gives it."""
+
+    plan: Plan
+    fitted: Fitted
+    held: Sequence[Row]
+    limit: int | None  # tokens
+    card: AdapterCard
+    term: KlTerm | None
+    watch: Watch | None
+    start: Start | None
+
+    def trainer(self, on: Base, attempt: Attempt) -> Any:
+        """TRL's trainer on this base."""
+        lora, recipe = self.plan.lora, self.plan.recipe
+        callbacks = list(attempt.callbacks)
+        if self.watch is not None:
+            guard = make_guard(self.watch, on, out_dir=attempt.out_dir, card=self.card, checkpoint=attempt.checkpoint)
+            callbacks.append(guard)
+        collate = sharing(on, self.fitted.rows) if recipe.share_prompts else None
+        if self.start is not None and lora is not None:
+            model, shape = go_on(lora, on, self.start.folder), None
+        else:
+            model, shape = on.model, put_on(lora, on)
+        return trainer_class(on.device, self.term, shared=recipe.share_prompts)(
+            model=model,
+            args=self._arguments(on, attempt),
+            train_dataset=as_dataset(self.fitted.rows),
+            eval_dataset=as_dataset(self.held) if self.held else None,
+            data_collator=collate,
+            processing_class=on.tokenizer,
+            peft_config=shape,
+            callbacks=callbacks,
+        )
+
+    def _arguments(self, on: Base, attempt: Attempt) -> Any:
+        from trl import SFTConfig
+
+        lora, recipe = self.plan.lora, self.plan.recipe
+        shared = training_arguments(
+            attempt,
+            recipe,
+            device=on.device,
+            dtype=computes_in(lora, on, mixed=recipe.mixed_precision),
+            rows=len(self.fitted.rows),
+            evaluate=bool(self.held),
+        )
+        # none without packing: rows were fitted already and nothing may be cut
+        size = _bin_tokens(self.fitted, self.limit) if recipe.packing else None
+        return SFTConfig(**shared, packing=recipe.packing, eval_packing=False, max_length=size)
+
+
+def _card(loaded: Base, plan: Plan, keep: Retention, *, data_sha256: str, start: Start | None) -> AdapterCard:
+    """What the run is made of; what is off is not spelled out, so that cards stay comparable when levers are added."""
+    recipe = plan.recipe
+    config = {
+        **on_card(plan.lora),
+        **recipe.on_card(),
+        "replay_share": keep.replay_share,
+        "packing": recipe.packing,
+    }
+    if recipe.share_prompts:
+        config["share_prompts"] = True
+    if keep.kl:
+        config |= {"kl": keep.kl, "kl_rows": keep.kl_rows}
+    if start is not None:
+        config["start_sha256"] = adapter_sha256(start.folder)
+    continued_from = start.name if start is not None else ""
+    return card_of(loaded, data_sha256=data_sha256, seed=recipe.seed, config=config, continued_from=continued_from)
+
+
+def _refuse_together(plan: Plan, keep: Retention) -> None:
+    """DataError where prompts are to be shared in batches whose rows must stand alone."""
+    if plan.recipe.share_prompts and (plan.recipe.packing or keep.kl):
+        other = "tuning.packing" if plan.recipe.packing else "tuning.kl"
+        raise DataError(f"tuning.share_prompts does not go with {other}: switch one of them off")
+
+
+def _kl_term(keep: Retention, rows: Sequence[Row], *, voice_rows: int) -> KlTerm | None:
+    """The divergence on the replay rows, which follow so many others, or on all; None where its weight is 0."""
+    if not keep.kl:
         return None
-    under = rows_under(rows, replayed_from=replayed_from)
+    under = rows_under(rows, replayed_from=voice_rows if keep.kl_rows == "replay" else 0)
     if not under:
         raise DataError(
-            f"tuning.kl is {weight:g} on replay rows, but there are none: set tuning.replay, or tuning.kl_rows to all"
+            f"tuning.kl is {keep.kl:g} on replay rows, but there are none: set tuning.replay, or tuning.kl_rows to all"
         )
-    return KlTerm(weight, under)
+    return KlTerm(keep.kl, under)
 
 
 def _bin_tokens(fitted: Fitted, limit: int | None) -> int:

@@ -6,9 +6,8 @@ The rows hold question, passage and span (`tuning.span_rows`). One pass over the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError
@@ -16,9 +15,9 @@ from groundtone.models.adapter import AdapterCard
 from groundtone.models.span_format import SPAN_FORMAT_VERSION
 from groundtone.models.weights import weights_sha256
 from tuning.engine import Attempt, Finished, run_training, training_arguments
-from tuning.lora import Lora, lora_config
+from tuning.lora import adapter_of, lora_config
+from tuning.plan import Plan
 from tuning.recipe import Recipe
-from tuning.recorder import Line
 from tuning.span_base import ReaderBase, load_reader_base
 from tuning.span_rows import EncodedSpan, SpanRow, encode, spans_sha256
 
@@ -26,24 +25,15 @@ _STEP = 16  # tokens; a CPU compiles its kernels anew for every length it has no
 
 
 def train_reader(
-    rows: Sequence[SpanRow],
-    *,
-    base: str,
-    out_dir: Path,
-    lora: Lora,
-    recipe: Recipe,
-    heldout: Sequence[SpanRow] = (),
-    checkpoint_steps: int = 500,
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
+    rows: Sequence[SpanRow], plan: Plan, *, heldout: Sequence[SpanRow] = (), checkpoint_steps: int = 500
 ) -> Finished:
-    """Tunes a reader under `out_dir`. `resume=True` goes on from the newest checkpoint of the same rows and settings.
+    """Tunes a reader by the plan. Losses are means over start and end.
 
-    Losses are means over start and end. Raises DataError for rows that cannot teach a span, ModelError for a base that
-    is no BERT-like encoder, and what `run_training` raises.
+    Raises DataError for rows that cannot teach a span, ModelError for a base that is no BERT-like encoder, and what
+    `run_training` raises.
     """
-    loaded = load_reader_base(base, device=device)
+    lora, recipe = adapter_of(plan.lora, "method span"), plan.recipe
+    loaded = load_reader_base(plan.base, device=plan.device)
     encoded, dropped = encode(loaded.span_format, rows)
     held, _ = encode(loaded.span_format, heldout)
     if not any(row.first for row in encoded) or all(row.first for row in encoded):
@@ -52,7 +42,7 @@ def train_reader(
         )
     lora = replace(lora, targets=_targets(lora.targets))
     card = AdapterCard(
-        base=base,
+        base=plan.base,
         base_sha256=weights_sha256(loaded.folder),
         template=SPAN_FORMAT_VERSION,
         chat_template_sha256="",
@@ -60,31 +50,16 @@ def train_reader(
         seed=recipe.seed,
         config={"method": "span", **lora.on_card(), **recipe.on_card()},
     )
+    order = laid_out([len(row.ids) for row in encoded], size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed)
 
     def build(on: ReaderBase, attempt: Attempt) -> Any:
         from peft import get_peft_model
-        from transformers import Trainer, TrainingArguments
+        from transformers import Trainer
 
-        shared = training_arguments(
-            attempt,
-            recipe,
-            device=on.device,
-            dtype="bfloat16" if on.bf16 else "float32",
-            rows=len(encoded),
-            evaluate=bool(held),
-        )
-        own = {
-            "num_train_epochs": 1,  # the rows are laid out for all passes, so that a resumed run sees the same batches
-            "logging_steps": 10,
-            **in_order(attempt, every=checkpoint_steps, evaluate=bool(held)),
-        }
         model = on.new_model()
-        order = laid_out(
-            [len(row.ids) for row in encoded], size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed
-        )
         return Trainer(
             model=get_peft_model(model, lora_config(lora, model, task_type="QUESTION_ANS")),  # trains the head as well
-            args=TrainingArguments(**{**shared, **own}),
+            args=_arguments(on, attempt, recipe, every=checkpoint_steps, rows=len(encoded), evaluate=bool(held)),
             train_dataset=_dataset(encoded).select(order),
             eval_dataset=_dataset(held) if held else None,
             data_collator=_collate,
@@ -93,16 +68,26 @@ def train_reader(
 
     return run_training(
         build,
+        plan,
         loaded=loaded,
         reload=lambda: loaded,  # it makes a new model for every attempt
-        out_dir=out_dir,
         card=card,
-        batching=recipe.batching,
         rows=len(encoded),
         dropped=dropped,
-        resume=resume,
-        on_step=on_step,
     )
+
+
+def _arguments(on: ReaderBase, attempt: Attempt, recipe: Recipe, *, every: int, rows: int, evaluate: bool) -> Any:
+    from transformers import TrainingArguments
+
+    dtype = "bfloat16" if on.bf16 else "float32"
+    shared = training_arguments(attempt, recipe, device=on.device, dtype=dtype, rows=rows, evaluate=evaluate)
+    own = {
+        "num_train_epochs": 1,  # the rows are laid out for all passes, so that a resumed run sees the same batches
+        "logging_steps": 10,
+        **in_order(attempt, every=every, evaluate=evaluate),
+    }
+    return TrainingArguments(**{**shared, **own})
 
 
 def in_order(attempt: Attempt, *, every: int, evaluate: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from groundtone.errors import ModelError
-from groundtone.models.device import pick_device, pick_dtype
+from groundtone.models.device import multiplies_bfloat16, pick_device
 from groundtone.models.encoders import MINILM, packaged_minilm
 from groundtone.models.quiet import quiet
 from groundtone.models.span_format import MAX_TOKENS, SpanFormat
@@ -39,7 +39,6 @@ class ReaderBase:
 
 def load_reader_base(id_or_path: str, *, device: str = "auto") -> ReaderBase:
     """Finds a BERT-like encoder with a fast tokenizer. Raises ModelError for anything else."""
-    import torch
     from tokenizers import Tokenizer
 
     where = pick_device(device)
@@ -54,5 +53,4 @@ def load_reader_base(id_or_path: str, *, device: str = "auto") -> ReaderBase:
         )
     window = min(MAX_TOKENS, int(config["max_position_embeddings"]))
     span_format = SpanFormat(Tokenizer.from_file(str(folder / "tokenizer.json")), max_tokens=window)
-    bf16 = pick_dtype("auto", where, parameters=10**9) == torch.bfloat16 and where.type != "mps"
-    return ReaderBase(id_or_path, folder, span_format, str(where), bf16)
+    return ReaderBase(id_or_path, folder, span_format, str(where), multiplies_bfloat16(device))

@@ -7,7 +7,7 @@ are read in windows that overlap; sub-words share the label of their span.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,13 @@ from groundtone.models.classifier import Given, TokenClassifier, tag_names
 from groundtone.models.classifier_base import load_encoder_base
 from groundtone.models.classifier_format import OVERLAP_TOKENS, TextFormat
 from groundtone.text import Span
-from tuning.classify import ClassWeights, OverLength, long_rows
+from tuning.classify import ClassWeights, long_rows
 from tuning.encoder_rows import TokenRow
 from tuning.encoder_rows_checks import check_labels, label_names
 from tuning.encoder_rows_spans import LabelledSpan
 from tuning.encoder_trainer import EncodedRow, Loss, card_of, fit_encoder
 from tuning.engine import Finished
-from tuning.lora import Lora
-from tuning.recipe import Recipe
-from tuning.recorder import Line
+from tuning.plan import Plan
 from tuning.rows import IGNORED
 from tuning.scores import Scores
 from tuning.scores_spans import Labelling, score_spans
@@ -46,41 +44,32 @@ class TunedTagger:
 
 def train_tagger(
     rows: Sequence[TokenRow],
+    plan: Plan,
     *,
-    base: str,
-    out_dir: Path,
-    lora: Lora | None,
-    recipe: Recipe,
     heldout: Sequence[TokenRow] = (),
     labels: Sequence[str] = (),
     class_weights: ClassWeights = "none",
     overlap_tokens: int = OVERLAP_TOKENS,
-    max_length: int | None = None,
-    over_length: OverLength = "refuse",
-    device: str = "auto",
-    resume: bool = False,
-    on_step: Callable[[Line], None] | None = None,
 ) -> TunedTagger:
-    """Tunes a tagger under `out_dir`; scores.json and scores.md there. `lora` None trains the whole encoder.
+    """Tunes a tagger by the plan; its folder gets scores.json and scores.md too.
 
-    `max_length` is the window in tokens; only a context can be too long, since a text goes on in the next window, with
-    `overlap_tokens` of it seen twice. `class_weights` "balanced" weighs tokens by how rare their tag is. Losses are
-    means per token of the labelled text. Raises as `train_classifier` does.
+    `plan.max_length` is the window in tokens; only a context can be too long, since a text goes on in the next window,
+    with `overlap_tokens` of it seen twice. `class_weights` "balanced" weighs tokens by how rare their tag is. Losses
+    are means per token of the labelled text. Raises as `train_classifier` does.
     """
     check_labels(rows, heldout, least=1)
     names = label_names(rows, labels)
-    loaded = load_encoder_base(base, device=device)
-    text_format = loaded.text_format(max_tokens=max_length, overlap_tokens=overlap_tokens)
+    loaded = load_encoder_base(plan.base, device=plan.device)
+    text_format = loaded.text_format(max_tokens=plan.max_length, overlap_tokens=overlap_tokens)
     encoded, inexact = _encode(text_format, rows, names)
-    kept, dropped = long_rows(encoded, rows, over_length=over_length, limit=text_format.max_tokens)
+    kept, dropped = long_rows(encoded, rows, over_length=plan.over_length, limit=text_format.max_tokens)
     held = [row for row, _ in _encode(text_format, heldout, names)[0]]
     weights = _weights(kept, len(tag_names(names))) if class_weights == "balanced" else None
     card = card_of(
         loaded,
         kept,
         held,
-        lora=lora,
-        recipe=recipe,
+        plan=plan,
         method="tokens",
         labels=list(names),
         class_weights=class_weights,
@@ -90,21 +79,17 @@ def train_tagger(
     finished = fit_encoder(
         kept,
         held,
+        plan=plan,
         task="tokens",
         base=loaded,
         card=card,
-        out_dir=out_dir,
-        lora=lora,
-        recipe=recipe,
         loss=lambda where: _loss(weights, device=where),
         labels=tag_names(names),
         dropped=dropped,
-        resume=resume,
-        on_step=on_step,
     )
-    scores = _measured(finished.adapter, heldout, base=base, device=device) if heldout else None
+    scores = _measured(finished.adapter, heldout, plan=plan) if heldout else None
     if scores is not None:
-        scores.write(out_dir)
+        scores.write(plan.out_dir)
     return TunedTagger(finished, names, scores, tuple(rows[n].where for n in inexact))
 
 
@@ -173,9 +158,9 @@ def _loss(weights: Sequence[float] | None, *, device: str) -> Loss:
     return loss
 
 
-def _measured(folder: Path, heldout: Sequence[TokenRow], *, base: str, device: str) -> Scores:
+def _measured(folder: Path, heldout: Sequence[TokenRow], *, plan: Plan) -> Scores:
     """The stored tagger on the held-out rows."""
-    tagger = TokenClassifier.load(folder, base=base, device=device)
+    tagger = TokenClassifier.load(folder, base=plan.base, device=plan.device)
     sources = [row.source for row in heldout]
     found = tagger.predict([shown_tokens(row) for row in heldout])
     rows = [

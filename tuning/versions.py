@@ -6,6 +6,7 @@ the old weights would mean something else.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,18 @@ from groundtone.models.adapter_files import WEIGHTS
 from groundtone.models.weights import Base
 from tuning.lora import Lora, lora_config
 
-__all__ = ["check_start", "go_on"]
+__all__ = ["Start", "check_start", "go_on"]
 
 _SHAPE = ("r", "lora_alpha", "use_rslora", "use_dora", "modules_to_save", "trainable_token_indices")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An adapter to go on from; whoever is served what comes of it must be in all of these groups."""
+
+    name: str  # as the card of the next version calls it
+    folder: Path
+    groups: tuple[str, ...] = ()
 
 
 def check_start(start: Path, card: AdapterCard, shape: Lora | None) -> None:

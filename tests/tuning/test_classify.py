@@ -17,6 +17,7 @@ from tests.tuning.encoder_worlds import LORA, RECIPE, save_encoder, settings, te
 from tuning.classify import TunedClassifier, train_classifier
 from tuning.encoder_rows import TextRow
 from tuning.lora import Lora
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 
 
@@ -29,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> TunedClassifier:
     rows = text_rows()
     out = tmp_path_factory.mktemp("run") / "whole"
-    return train_classifier(rows[6:], heldout=rows[:6], out_dir=out, **settings(base))
+    return train_classifier(rows[6:], Plan(out_dir=out, **settings(base)), heldout=rows[:6])
 
 
 def test_it_learns_and_says_so_beside_the_majority(trained: TunedClassifier) -> None:
@@ -71,7 +72,7 @@ def test_pairs_keep_their_token_types_in_the_wrapper_and_when_merged(family: str
     rows = [replace(row, pair="it was good") for row in text_rows()[:12]]
     rows = [replace(row, labels=("a" if n % 2 else "b",)) for n, row in enumerate(rows)]
     short = replace(RECIPE, epochs=1)
-    made = train_classifier(rows, out_dir=tmp_path / "run", **settings(folder, recipe=short))
+    made = train_classifier(rows, Plan(out_dir=tmp_path / "run", **settings(folder, recipe=short)))
     loaded = load_encoder_base(str(folder), device="cpu")
     wrapped = PeftModel.from_pretrained(loaded.new_model("classify", labels=["a", "b"]).model, made.finished.adapter)
     merged = load_tuned(made.finished.adapter, "classify", device="cpu").model
@@ -93,7 +94,11 @@ def test_several_labels_at_once_and_none(base: Path, tmp_path: Path) -> None:
         for n, (a, b) in enumerate([(a, b) for a in ("anna", "bert", "emil") for b in ("bad", "good", "poor")] * 4)
     ]
     made = train_classifier(
-        rows, heldout=rows[:9], out_dir=tmp_path / "run", multi_label=True, class_weights="balanced", **settings(base)
+        rows,
+        Plan(out_dir=tmp_path / "run", **settings(base)),
+        heldout=rows[:9],
+        multi_label=True,
+        class_weights="balanced",
     )
     assert made.scores is not None
     assert made.scores.arms[0].overall["accuracy"].mean == 1.0
@@ -114,8 +119,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: TunedCla
 
     rows, out = text_rows(), tmp_path / "run"
     with pytest.raises(Stop):
-        train_classifier(rows[6:], heldout=rows[:6], out_dir=out, on_step=stop, **settings(base))
-    again = train_classifier(rows[6:], heldout=rows[:6], out_dir=out, resume=True, **settings(base))
+        train_classifier(rows[6:], Plan(out_dir=out, on_step=stop, **settings(base)), heldout=rows[:6])
+    again = train_classifier(rows[6:], Plan(out_dir=out, resume=True, **settings(base)), heldout=rows[:6])
     before, after = (load_file(r.finished.adapter / "adapter_model.safetensors") for r in (trained, again))
     assert before.keys() == after.keys()
     assert all((before[key] == after[key]).all() for key in before)
@@ -124,7 +129,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: TunedCla
 def test_the_whole_encoder_can_be_tuned_and_stands_alone(base: Path, tmp_path: Path) -> None:
     rows = text_rows()
     recipe = replace(RECIPE, learning_rate=6e-3, epochs=10)
-    made = train_classifier(rows, out_dir=tmp_path / "run", **settings(base, lora=None, recipe=recipe))
+    made = train_classifier(rows, Plan(out_dir=tmp_path / "run", **settings(base, lora=None, recipe=recipe)))
     assert made.scores is None, "nothing was held out"
     judged = TextClassifier.load(tmp_path / "run", device="cpu").predict([row.text for row in rows])
     assert sum(item.labels == row.labels for item, row in zip(judged, rows, strict=True)) > 0.9 * len(rows)
@@ -134,21 +139,20 @@ def test_rows_that_cannot_teach_are_refused(base: Path, tmp_path: Path) -> None:
     rows, given = text_rows(), settings(base)
     one = [row for row in rows if row.labels == ("far",)]
     with pytest.raises(DataError, match="all 18 rows to train on are labelled 'far'"):
-        train_classifier(one, out_dir=tmp_path / "a", **given)
+        train_classifier(one, Plan(out_dir=tmp_path / "a", **given))
     with pytest.raises(DataError, match=r"'near' \(rows\.jsonl:1, rows\.jsonl:2, rows\.jsonl:3"):
-        train_classifier([*one, replace(one[0], labels=("other",))], heldout=rows[:6], out_dir=tmp_path / "b", **given)
+        train_classifier(
+            [*one, replace(one[0], labels=("other",))], Plan(out_dir=tmp_path / "b", **given), heldout=rows[:6]
+        )
     with pytest.raises(DataError, match="has 2 labels; give it one"):
-        train_classifier([*rows, replace(rows[0], labels=("far", "near"))], out_dir=tmp_path / "c", **given)
+        train_classifier([*rows, replace(rows[0], labels=("far", "near"))], Plan(out_dir=tmp_path / "c", **given))
     long = replace(rows[0], text="anna went to rome . " * 30, where="rows.jsonl:99")
     with pytest.raises(DataError, match=r"1 rows are longer than the 48 tokens that are shown: rows\.jsonl:99"):
-        train_classifier([*rows, long], out_dir=tmp_path / "d", **given)
+        train_classifier([*rows, long], Plan(out_dir=tmp_path / "d", **given))
     short = replace(RECIPE, epochs=1)
     for how, dropped in (("drop", (36,)), ("cut", ())):
         made = train_classifier(
-            [*rows, long],
-            out_dir=tmp_path / how,
-            over_length=how,
-            **{**given, "recipe": short},  # type: ignore[arg-type]
+            [*rows, long], Plan(out_dir=tmp_path / how, over_length=how, **{**given, "recipe": short})
         )
         assert made.finished.dropped == dropped
         assert made.finished.rows == 37 - len(dropped)
@@ -157,7 +161,7 @@ def test_rows_that_cannot_teach_are_refused(base: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_and_names_rows(base: Path, tmp_path: Path) -> None:
     broken = replace(RECIPE, learning_rate=1e30, schedule="constant", warmup=0.0)
     with pytest.raises(ModelError, match=r"the (loss|gradient) is .*; that step saw the rows \d+"):
-        train_classifier(text_rows(), out_dir=tmp_path / "run", **settings(base, recipe=broken))
+        train_classifier(text_rows(), Plan(out_dir=tmp_path / "run", **settings(base, recipe=broken)))
     assert json.loads((tmp_path / "run" / "training.json").read_text())["status"] == "failed"
 
 
@@ -187,12 +191,14 @@ def test_the_layers_that_were_asked_for_are_adapted(
     from safetensors.numpy import load_file
 
     lora, recipe = replace(LORA, targets=targets), replace(RECIPE, epochs=1)
-    made = train_classifier(text_rows(), out_dir=tmp_path / "run", **settings(base, lora=lora, recipe=recipe))
+    made = train_classifier(text_rows(), Plan(out_dir=tmp_path / "run", **settings(base, lora=lora, recipe=recipe)))
     names = [name for name in load_file(made.finished.adapter / "adapter_model.safetensors") if "lora" in name]
     assert any(inside in name for name in names)
     assert not any(outside in name for name in names)
     with pytest.raises(ModelError, match="nolayer cannot be adapted"):
-        train_classifier(text_rows(), out_dir=tmp_path / "x", **settings(base, lora=replace(LORA, targets=["nolayer"])))
+        train_classifier(
+            text_rows(), Plan(out_dir=tmp_path / "x", **settings(base, lora=replace(LORA, targets=["nolayer"])))
+        )
 
 
 @pytest.mark.skipif(packaged_minilm() is None, reason="needs the packaged all-MiniLM-L6-v2")
@@ -211,10 +217,9 @@ def test_minilm_learns_intents_in_seconds(tmp_path: Path) -> None:
         for ask in ways
     ]
     recipe = Recipe(epochs=3, learning_rate=4e-3, batch_size=12, seed=1)
-    made = train_classifier(
-        rows[:36], heldout=rows[36:], base=MINILM, out_dir=tmp_path / "run", device="cpu", recipe=recipe,
-        lora=Lora(rank=8, alpha=16, targets="all-linear"),
-    )  # fmt: skip
+    lora = Lora(rank=8, alpha=16, targets="all-linear")
+    plan = Plan(MINILM, tmp_path / "run", device="cpu", recipe=recipe, lora=lora)
+    made = train_classifier(rows[:36], plan, heldout=rows[36:])
     assert made.scores is not None
     accuracy = made.scores.arms[0].overall["accuracy"]
     assert accuracy.mean is not None

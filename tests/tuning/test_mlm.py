@@ -14,6 +14,7 @@ from tuning.classify import train_classifier
 from tuning.encoder_rows import DocumentRow
 from tuning.mlm import train_words
 from tuning.mlm_blocks import Masked, Masking, blocks_of
+from tuning.plan import Plan
 from tuning.rows import IGNORED
 
 
@@ -67,7 +68,7 @@ def test_whole_words_are_hidden_and_never_special_tokens(base: Path) -> None:
 def test_a_domain_is_learned_and_the_encoder_is_a_base(base: Path, tmp_path: Path, lora: object) -> None:
     recipe = replace(RECIPE, epochs=5, learning_rate=1e-2 if lora else 5e-3)
     given = settings(base, recipe=recipe, lora=lora)
-    made = train_words(documents()[5:], heldout=documents()[:5], out_dir=tmp_path / "run", max_length=32, **given)
+    made = train_words(documents()[5:], Plan(out_dir=tmp_path / "run", max_length=32, **given), heldout=documents()[:5])
     assert made.scores is not None
     tuned, before = made.scores.arms
     change = tuned.overall["masked loss, tuned - base"]
@@ -76,7 +77,7 @@ def test_a_domain_is_learned_and_the_encoder_is_a_base(base: Path, tmp_path: Pat
     assert (tuned.overall["pseudo-perplexity"].mean or 0) < (before.overall["pseudo-perplexity"].mean or 0)
     assert "the base brings no cls.predictions" in made.scores.notes[1]
     again = train_classifier(
-        text_rows(), out_dir=tmp_path / "next", **settings(made.encoder, recipe=replace(RECIPE, epochs=1))
+        text_rows(), Plan(out_dir=tmp_path / "next", **settings(made.encoder, recipe=replace(RECIPE, epochs=1)))
     )
     assert again.finished.steps == 5
 
@@ -105,4 +106,4 @@ def test_only_hidden_places_reach_the_head_and_the_loss_is_the_same(base: Path) 
 
 def test_documents_without_words_are_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="hold no text of two words"):
-        train_words([DocumentRow("d", "anna")], out_dir=tmp_path / "run", **settings(base))
+        train_words([DocumentRow("d", "anna")], Plan(out_dir=tmp_path / "run", **settings(base)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from groundtone.types import Preference
 from tests.tuning.conftest import PRODUCTS
 from tuning.lora import Lora
 from tuning.odds_ratio import odds_ratio_loss
+from tuning.plan import Plan
 from tuning.preference import Taste, train_on_choices, train_on_thumbs
 from tuning.preference_rows import reply_pair, thumbs_of
 from tuning.recipe import Recipe
@@ -57,11 +59,8 @@ def margins(base, adapter, preferences=PREFERENCES):
 def dpo(base, tmp_path_factory):
     return train_on_choices(
         PREFERENCES,
+        Plan(base=base, out_dir=tmp_path_factory.mktemp("dpo") / "run", lora=LORA, recipe=RECIPE),
         method="dpo",
-        base=base,
-        out_dir=tmp_path_factory.mktemp("dpo") / "run",
-        lora=LORA,
-        recipe=RECIPE,
         heldout=PREFERENCES[:2],
     )
 
@@ -86,22 +85,15 @@ def test_a_run_says_what_it_was_made_of(dpo):
 
 
 def test_a_resumed_dpo_run_equals_an_uninterrupted_one(base, dpo, tmp_path):
-    given = {
-        "method": "dpo",
-        "base": base,
-        "out_dir": tmp_path / "run",
-        "lora": LORA,
-        "recipe": RECIPE,
-        "heldout": PREFERENCES[:2],
-    }
+    plan = Plan(base, tmp_path / "run", lora=LORA, recipe=RECIPE)
 
     def stop(line):
         if line["step"] == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_on_choices(PREFERENCES, on_step=stop, **given)
-    resumed = train_on_choices(PREFERENCES, resume=True, **given)
+        train_on_choices(PREFERENCES, replace(plan, on_step=stop), method="dpo", heldout=PREFERENCES[:2])
+    resumed = train_on_choices(PREFERENCES, replace(plan, resume=True), method="dpo", heldout=PREFERENCES[:2])
     once, twice = (load_file(run.adapter / "adapter_model.safetensors") for run in (dpo, resumed))
     assert once.keys() == twice.keys()
     assert all((once[key] - twice[key]).abs().max() <= 1e-6 for key in once)
@@ -111,11 +103,8 @@ def test_losses_can_be_combined(base, dpo, tmp_path):
     taste = Taste(loss=("sigmoid", "sft"), loss_weights=(1.0, 0.5))
     both = train_on_choices(
         PREFERENCES,
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=Recipe(epochs=1, learning_rate=5e-3, batch_size=4)),
         method="dpo",
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=Recipe(epochs=1, learning_rate=5e-3, batch_size=4),
         taste=taste,
     )
     assert both.first_loss > dpo.first_loss  # the likelihood of the chosen replies came on top
@@ -125,7 +114,10 @@ def test_losses_can_be_combined(base, dpo, tmp_path):
 
 def test_orpo_raises_the_likelihood_of_the_chosen_replies_and_their_odds(base, tmp_path):
     run = train_on_choices(
-        PREFERENCES, method="orpo", base=base, out_dir=tmp_path / "run", lora=LORA, recipe=RECIPE, heldout=PREFERENCES
+        PREFERENCES,
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=RECIPE),
+        method="orpo",
+        heldout=PREFERENCES,
     )
     first, *_, last = [line for line in read_metrics(tmp_path / "run") if "eval_rewards/margins" in line]
     assert last["eval_logps/chosen"] > first["eval_logps/chosen"]
@@ -148,10 +140,7 @@ def test_kto_raises_the_likelihood_of_wanted_replies_and_lowers_that_of_others(b
     thumbs = [*thumbs_of(PREFERENCES), *thumbs_of(PREFERENCES[:1])[:1]]
     run = train_on_thumbs(
         thumbs,
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=Recipe(epochs=4, learning_rate=5e-3, batch_size=4),
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=Recipe(epochs=4, learning_rate=5e-3, batch_size=4)),
         heldout=thumbs,
     )
     first, *_, last = [line for line in read_metrics(tmp_path / "run") if "eval_rewards/margins" in line]
@@ -164,26 +153,26 @@ def test_kto_raises_the_likelihood_of_wanted_replies_and_lowers_that_of_others(b
 def test_kto_needs_both_thumbs_and_more_than_one_row_a_batch(base, tmp_path):
     up = [thumb for thumb in thumbs_of(PREFERENCES) if thumb.good]
     with pytest.raises(DataError, match="4 of 4 rows are wanted replies"):
-        train_on_thumbs(up, base=base, out_dir=tmp_path / "run")
+        train_on_thumbs(up, Plan(base=base, out_dir=tmp_path / "run"))
     with pytest.raises(DataError, match=r"tuning\.batch_size is 1"):
-        train_on_thumbs(thumbs_of(PREFERENCES), base=base, out_dir=tmp_path / "run", recipe=Recipe(batch_size=1))
+        train_on_thumbs(thumbs_of(PREFERENCES), Plan(base=base, out_dir=tmp_path / "run", recipe=Recipe(batch_size=1)))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_rows(base, tmp_path):
     wild = Recipe(epochs=4, learning_rate=1e30, warmup=0.0, batch_size=2)
     with pytest.raises(ModelError, match=r"step \d+: lower tuning\.learning_rate .* saw the rows [0-3], [0-3]"):
-        train_on_choices(PREFERENCES, method="dpo", base=base, out_dir=tmp_path / "run", lora=LORA, recipe=wild)
+        train_on_choices(PREFERENCES, Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=wild), method="dpo")
 
 
 def test_a_reference_that_is_no_longer_the_base_is_refused(base, tmp_path):
     pissa = Lora(targets="all-linear", variant="pissa")
     with pytest.raises(ModelError, match="PiSSA"):
-        train_on_choices(PREFERENCES, method="dpo", base=base, out_dir=tmp_path / "run", lora=pissa)
+        train_on_choices(PREFERENCES, Plan(base=base, out_dir=tmp_path / "run", lora=pissa), method="dpo")
 
 
 def test_rows_of_two_replies_have_no_one_length_to_be_grouped_by(base, tmp_path):
     with pytest.raises(DataError, match=r"tuning\.length_grouped .* method dpo"):
         train_on_choices(
-            PREFERENCES, method="dpo", base=base, out_dir=tmp_path / "run", recipe=Recipe(length_grouped=True)
+            PREFERENCES, Plan(base=base, out_dir=tmp_path / "run", recipe=Recipe(length_grouped=True)), method="dpo"
         )

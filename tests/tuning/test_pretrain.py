@@ -13,6 +13,7 @@ from groundtone.models.weights import load_base
 from tests.tiny_models import tiny_tokenizer
 from tuning.encoder_rows import DocumentRow
 from tuning.lora import Lora
+from tuning.plan import Plan
 from tuning.pretrain import bits_per_byte, blocks, pretrain
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
@@ -54,10 +55,8 @@ def test_bits_per_byte_do_not_depend_on_the_batch_and_equal_the_models_own_loss(
 def test_held_out_documents_of_the_domain_become_cheaper(folder, tmp_path, lora):
     base = str(folder("qwen2"))
     recipe = RECIPE if lora else Recipe(epochs=2, learning_rate=1e-3, batch_size=4)
-    made = pretrain(
-        DOCUMENTS[:6], base=base, out_dir=tmp_path / "run", lora=lora, recipe=recipe, heldout=DOCUMENTS[6:],
-        block_tokens=64,
-    )  # fmt: skip
+    plan = Plan(base, tmp_path / "run", lora=lora, recipe=recipe, max_length=64)
+    made = pretrain(DOCUMENTS[:6], plan, heldout=DOCUMENTS[6:])
     assert made.before is not None
     assert made.after is not None
     assert made.change is not None
@@ -71,4 +70,6 @@ def test_held_out_documents_of_the_domain_become_cheaper(folder, tmp_path, lora)
 
 def test_text_that_is_not_there_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="1 documents hold no text"):
-        pretrain([DocumentRow("d", "")], base=str(folder("llama")), out_dir=tmp_path / "x", lora=Lora(), recipe=RECIPE)
+        pretrain(
+            [DocumentRow("d", "")], Plan(base=str(folder("llama")), out_dir=tmp_path / "x", lora=Lora(), recipe=RECIPE)
+        )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from groundtone.models.weights import load_tokenizer
 from groundtone.prompts import of_pair
 from groundtone.types import VoicePair
 from tuning.lora import Lora
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
 from tuning.reinforce import Reward, Sampling, reinforce, weighted
@@ -37,11 +39,13 @@ def base(folder):
 def test_what_is_rewarded_gets_more_frequent(base, tmp_path):
     run = reinforce(
         ROWS,
-        [Reward("letters", letters)],
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=Recipe(epochs=8, learning_rate=5e-2, batch_size=32, schedule="constant", warmup=0.0),
+        Plan(
+            base=base,
+            out_dir=tmp_path / "run",
+            lora=LORA,
+            recipe=Recipe(epochs=8, learning_rate=5e-2, batch_size=32, schedule="constant", warmup=0.0),
+        ),
+        rewards=[Reward("letters", letters)],
         sampling=Sampling(generations=8, max_new_tokens=4),
     )
     earned = [line["reward"] for line in read_metrics(tmp_path / "run")]
@@ -58,11 +62,8 @@ def test_every_reward_is_written_down_and_what_cannot_be_judged_is_left_out(base
 
     run = reinforce(
         ROWS,
-        [Reward("letters", letters, weight=2.0), Reward("moody", moody)],
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=SHORT,
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=SHORT),
+        rewards=[Reward("letters", letters, weight=2.0), Reward("moody", moody)],
         sampling=Sampling(algorithm=algorithm, generations=4, max_new_tokens=4, beta=0.01),
         heldout=ROWS[:1],
     )
@@ -82,11 +83,8 @@ def test_every_reward_is_written_down_and_what_cannot_be_judged_is_left_out(base
 def test_replies_follow_the_very_tokens_that_serving_shows(base, tmp_path):
     reinforce(
         ROWS,
-        [Reward("letters", letters)],
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=SHORT,
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=SHORT),
+        rewards=[Reward("letters", letters)],
         sampling=SAMPLING,
     )
     form = ChatFormat(load_tokenizer(base).tokenizer)
@@ -99,11 +97,8 @@ def test_replies_follow_the_very_tokens_that_serving_shows(base, tmp_path):
 def test_rewards_that_tell_nothing_apart_are_said(base, tmp_path):
     run = reinforce(
         ROWS,
-        [Reward("same", lambda rows, replies: [1.0] * len(rows))],
-        base=base,
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=SHORT,
+        Plan(base=base, out_dir=tmp_path / "run", lora=LORA, recipe=SHORT),
+        rewards=[Reward("same", lambda rows, replies: [1.0] * len(rows))],
         sampling=SAMPLING,
     )
     assert run.idle == run.finished.steps == 2
@@ -113,22 +108,17 @@ def test_rewards_that_tell_nothing_apart_are_said(base, tmp_path):
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(base, tmp_path):
-    given = {
-        "base": base,
-        "lora": LORA,
-        "recipe": Recipe(epochs=3, learning_rate=1e-2, batch_size=16),
-        "sampling": SAMPLING,
-    }
-    rewards = [Reward("letters", letters)]
-    whole = reinforce(ROWS, rewards, out_dir=tmp_path / "whole", **given)
+    plan = Plan(base, tmp_path / "run", lora=LORA, recipe=Recipe(epochs=3, learning_rate=1e-2, batch_size=16))
+    rewarded = {"rewards": [Reward("letters", letters)], "sampling": SAMPLING}
+    whole = reinforce(ROWS, replace(plan, out_dir=tmp_path / "whole"), **rewarded)
 
     def stop(line):
         if line["step"] == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reinforce(ROWS, rewards, out_dir=tmp_path / "run", on_step=stop, **given)
-    resumed = reinforce(ROWS, rewards, out_dir=tmp_path / "run", resume=True, **given)
+        reinforce(ROWS, replace(plan, on_step=stop), **rewarded)
+    resumed = reinforce(ROWS, replace(plan, resume=True), **rewarded)
     once, twice = (load_file(r.finished.adapter / "adapter_model.safetensors") for r in (whole, resumed))
     assert all((once[key] - twice[key]).abs().max() <= 1e-6 for key in once)
     assert [line["tokens"] for line in read_metrics(tmp_path / "run")] == [
@@ -147,7 +137,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(base, tmp_path):
 def test_batches_that_hold_no_whole_groups_and_prompts_without_room_are_refused(base, tmp_path, recipe, sampling, what):
     with pytest.raises(DataError, match=what):
         reinforce(
-            ROWS, [Reward("letters", letters)], base=base, out_dir=tmp_path / "run", recipe=recipe, sampling=sampling
+            ROWS,
+            Plan(base=base, out_dir=tmp_path / "run", recipe=recipe),
+            rewards=[Reward("letters", letters)],
+            sampling=sampling,
         )
     assert not (tmp_path / "run").exists()
 
@@ -155,7 +148,7 @@ def test_batches_that_hold_no_whole_groups_and_prompts_without_room_are_refused(
 def test_no_rewards_and_two_of_one_name_are_refused(base, tmp_path):
     for rewards in ([], [Reward("a", letters), Reward("a", letters)]):
         with pytest.raises(DataError, match="give one or more, of other names"):
-            reinforce(ROWS, rewards, base=base, out_dir=tmp_path / "run", recipe=SHORT, sampling=SAMPLING)
+            reinforce(ROWS, Plan(base=base, out_dir=tmp_path / "run", recipe=SHORT), rewards=rewards, sampling=SAMPLING)
 
 
 values = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(-3, 3))

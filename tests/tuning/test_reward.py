@@ -12,6 +12,7 @@ from groundtone.types import Preference
 from tests.tiny_encoders import save_tiny_encoder
 from tests.tuning.conftest import PRODUCTS
 from tuning.lora import Lora
+from tuning.plan import Plan
 from tuning.preference_rows import reply_pair
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
@@ -28,10 +29,7 @@ RECIPE = Recipe(epochs=6, learning_rate=1e-2, batch_size=4)
 def trained(folder, tmp_path_factory):
     return train_reward_model(
         PREFERENCES[:5],
-        base=str(folder("llama")),
-        out_dir=tmp_path_factory.mktemp("reward") / "run",
-        lora=LORA,
-        recipe=RECIPE,
+        Plan(base=str(folder("llama")), out_dir=tmp_path_factory.mktemp("reward") / "run", lora=LORA, recipe=RECIPE),
         heldout=PREFERENCES[5:],
     )
 
@@ -64,24 +62,18 @@ def test_an_encoder_can_be_the_base(tmp_path):
     base = save_tiny_encoder("bert", tmp_path / "encoder")
     run = train_reward_model(
         PREFERENCES[:5],
-        base=str(base),
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=RECIPE,
+        Plan(base=str(base), out_dir=tmp_path / "run", lora=LORA, recipe=RECIPE),
         heldout=PREFERENCES[5:],
     )
     assert run.heldout.accuracy.mean == 1.0
     with pytest.raises(DataError, match=r"1 of 1 rows are longer than 72 tokens"):
-        train_reward_model([Preference("days " * 100, "a", "b")], base=str(base), out_dir=tmp_path / "long")
+        train_reward_model([Preference("days " * 100, "a", "b")], Plan(base=str(base), out_dir=tmp_path / "long"))
 
 
 def test_what_is_not_held_out_is_not_measured(folder, tmp_path):
     run = train_reward_model(
         PREFERENCES[:2],
-        base=str(folder("qwen2")),
-        out_dir=tmp_path / "run",
-        lora=LORA,
-        recipe=Recipe(epochs=1, batch_size=2),
+        Plan(base=str(folder("qwen2")), out_dir=tmp_path / "run", lora=LORA, recipe=Recipe(epochs=1, batch_size=2)),
     )
     assert (run.heldout.accuracy.mean, run.heldout.accuracy.n, run.heldout.margin.mean) == (None, 0, None)
 
@@ -89,7 +81,9 @@ def test_what_is_not_held_out_is_not_measured(folder, tmp_path):
 def test_unsound_rows_and_unfit_shapes_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="row 1 prefers a reply to itself"):
         train_reward_model(
-            [PREFERENCES[0], Preference("Hi", "a", "a")], base=str(folder("llama")), out_dir=tmp_path / "run"
+            [PREFERENCES[0], Preference("Hi", "a", "a")], Plan(base=str(folder("llama")), out_dir=tmp_path / "run")
         )
     with pytest.raises(ModelError, match="pissa"):
-        train_reward_model(PREFERENCES, base=str(folder("llama")), out_dir=tmp_path / "run", lora=Lora(variant="pissa"))
+        train_reward_model(
+            PREFERENCES, Plan(base=str(folder("llama")), out_dir=tmp_path / "run", lora=Lora(variant="pissa"))
+        )

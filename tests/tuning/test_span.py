@@ -10,9 +10,10 @@ import pytest
 from groundtone.errors import DataError, ModelError, ProjectError
 from groundtone.models.reader import Reader
 from groundtone.models.span_format import SpanFormat
-from tests.tiny_encoder import save_tiny_encoder
+from tests.tiny_encoders import save_word_encoder
 from tuning.engine import Finished
 from tuning.lora import Lora, Variant
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
 from tuning.span import laid_out, train_reader
@@ -41,17 +42,15 @@ def rows() -> list[SpanRow]:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_encoder(tmp_path_factory.mktemp("encoder"), words=WORDS)
+    return save_word_encoder(tmp_path_factory.mktemp("encoder"), words=WORDS)
 
 
 def tune(
     base: Path, out: Path, *, epochs: int = 12, resume: bool = False, lora: Lora = WIDE, **given: object
 ) -> Finished:
-    return train_reader(
-        rows(), base=str(base), out_dir=out, heldout=rows()[:6], lora=lora,
-        recipe=Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6),
-        checkpoint_steps=20, resume=resume, device="cpu", **given,  # type: ignore[arg-type]
-    )  # fmt: skip
+    recipe = Recipe(epochs=epochs, learning_rate=1e-2, schedule="linear", warmup=0.05, batch_size=6)
+    plan = Plan(str(base), out, lora=lora, recipe=recipe, resume=resume, device="cpu", **given)  # type: ignore[arg-type]
+    return train_reader(rows(), plan, heldout=rows()[:6], checkpoint_steps=20)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +140,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(base: Path, trained: Finished
 
 
 def test_the_reader_of_another_base_or_format_is_refused(base: Path, trained: Finished, tmp_path: Path) -> None:
-    other = save_tiny_encoder(tmp_path / "other", words=WORDS, seed=7)
+    other = save_word_encoder(tmp_path / "other", words=WORDS, seed=7)
     with pytest.raises(ModelError, match="not on the weights"):
         Reader.load(trained.adapter, base=str(other), device="cpu")
     card = trained.adapter / "groundtone.json"
@@ -170,7 +169,9 @@ def test_every_pass_sees_every_row_once_and_pads_little() -> None:
 def test_rows_that_cannot_teach_are_refused(base: Path, tmp_path: Path) -> None:
     only_answers = [row for row in rows() if row.start >= 0]
     with pytest.raises(DataError, match="with and without"):
-        train_reader(only_answers, base=str(base), out_dir=tmp_path / "x", lora=Lora(), recipe=Recipe(), device="cpu")
+        train_reader(
+            only_answers, Plan(base=str(base), out_dir=tmp_path / "x", lora=Lora(), recipe=Recipe(), device="cpu")
+        )
 
 
 def test_a_causal_model_is_no_reader_base(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from groundtone.models.classifier import TokenClassifier, tag_names
 from groundtone.models.classifier_base import load_encoder_base
 from tests.tuning.encoder_worlds import RECIPE, WINDOW, joined, save_encoder, settings, token_rows
 from tuning.encoder_rows_spans import LabelledSpan
+from tuning.plan import Plan
 from tuning.rows import IGNORED
 from tuning.tokens import TunedTagger, aligned, shown_tokens, train_tagger
 
@@ -28,7 +29,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def trained(bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> TunedTagger:
     rows = token_rows()
     out = tmp_path_factory.mktemp("run") / "tagger"
-    return train_tagger([*rows[6:], *joined(rows[6:])], heldout=rows[:6], out_dir=out, **settings(bases["bert"]))
+    return train_tagger([*rows[6:], *joined(rows[6:])], Plan(out_dir=out, **settings(bases["bert"])), heldout=rows[:6])
 
 
 def test_it_finds_names_that_were_held_out(trained: TunedTagger) -> None:
@@ -72,10 +73,8 @@ def test_only_the_second_text_of_a_pair_is_labelled_and_depends_on_the_first(
         second = window.ids.index(3) + 1  # after the first [SEP]
         assert all(span is None for span in window.offsets[:second])
         assert window.types == [0] * second + [1] * (len(window.ids) - second)
-    made = train_tagger(
-        rows, heldout=rows[:12], out_dir=tmp_path / "run", class_weights="balanced",
-        **settings(bases["bert"], recipe=replace(RECIPE, epochs=2)),
-    )  # fmt: skip
+    plan = Plan(out_dir=tmp_path / "run", **settings(bases["bert"], recipe=replace(RECIPE, epochs=2)))
+    made = train_tagger(rows, plan, heldout=rows[:12], class_weights="balanced")
     tagger = TokenClassifier.load(tmp_path / "run", device="cpu")
     assert made.labels == ("wrong",)
     for row, found in zip(rows, tagger.predict([shown_tokens(row) for row in rows]), strict=True):
@@ -94,7 +93,7 @@ def test_a_context_that_is_too_long_is_told_and_leaves_the_text_its_half(
     assert all(window.cut > 0 and len(window.ids) <= WINDOW for window in windows)
     assert all(sum(span is not None for span in window.offsets) >= 20 for window in windows[:-1])
     with pytest.raises(DataError, match=r"rows\.jsonl:7"):
-        train_tagger([*token_rows(context=True), row], out_dir=tmp_path / "run", **settings(bases["bert"]))
+        train_tagger([*token_rows(context=True), row], Plan(out_dir=tmp_path / "run", **settings(bases["bert"])))
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -131,7 +130,9 @@ def test_sub_words_share_the_label_of_their_span() -> None:
 
 def test_spans_inside_a_token_are_told(bases: dict[str, Path], tmp_path: Path) -> None:
     rows = [*token_rows()[:12], replace(token_rows()[12], spans=(LabelledSpan(1, 4, "PER"),), where="rows.jsonl:13")]
-    made = train_tagger(rows, out_dir=tmp_path / "run", **settings(bases["bert"], recipe=replace(RECIPE, epochs=1)))
+    made = train_tagger(
+        rows, Plan(out_dir=tmp_path / "run", **settings(bases["bert"], recipe=replace(RECIPE, epochs=1)))
+    )
     assert made.inexact == ("rows.jsonl:13",)
 
 
@@ -139,7 +140,7 @@ def test_labels_that_cannot_be_learned_are_refused(bases: dict[str, Path], tmp_p
     rows = token_rows()
     bare = [replace(row, spans=()) for row in rows]
     with pytest.raises(DataError, match="no row has a label"):
-        train_tagger(bare, out_dir=tmp_path / "a", **settings(bases["bert"]))
+        train_tagger(bare, Plan(out_dir=tmp_path / "a", **settings(bases["bert"])))
     other = replace(rows[0], spans=(LabelledSpan(0, 4, "ORG"),), where="held.jsonl:1")
     with pytest.raises(DataError, match=r"'ORG' \(held\.jsonl:1\)"):
-        train_tagger(rows, heldout=[other], out_dir=tmp_path / "b", **settings(bases["bert"]))
+        train_tagger(rows, Plan(out_dir=tmp_path / "b", **settings(bases["bert"])), heldout=[other])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from groundtone.joins.arms import model_id
 from groundtone.joins.methods.work import Work
 from groundtone.project import Run
 from tuning.encoder_rows import R, RowColumns, RowSet, read_documents, read_text_rows, read_token_rows
@@ -23,7 +22,7 @@ def tune_classifier(work: Work) -> Run:
     """Texts, or pairs of texts, and their labels."""
     from tuning.classify import train_classifier
 
-    settings, own = work.settings, work.settings.tuning.encoder
+    own = work.settings.tuning.encoder
     data = _read(
         work,
         lambda where: read_text_rows(where, columns=_columns(work), labels=own.labels, multi_label=own.multi_label),
@@ -31,14 +30,12 @@ def tune_classifier(work: Work) -> Run:
     with work.start(data.inputs) as run:
         made = train_classifier(
             data.train,
+            work.plan(run.path),
             heldout=data.heldout,
-            out_dir=run.path,
             labels=own.labels,
             multi_label=own.multi_label,
             class_weights=own.class_weights,
             threshold=own.threshold,
-            over_length=settings.tuning.over_length,
-            **_shared(work),
         )
         return work.finish(run, made.finished, labels=list(made.labels), **_told(work, run, made.scores))
 
@@ -47,18 +44,16 @@ def tune_tagger(work: Work) -> Run:
     """Texts and their labelled spans, perhaps after a context."""
     from tuning.tokens import train_tagger
 
-    settings, own = work.settings, work.settings.tuning.encoder
+    own = work.settings.tuning.encoder
     data = _read(work, lambda where: read_token_rows(where, columns=_columns(work), labels=own.labels))
     with work.start(data.inputs) as run:
         made = train_tagger(
             data.train,
+            work.plan(run.path),
             heldout=data.heldout,
-            out_dir=run.path,
             labels=own.labels,
             class_weights=own.class_weights,
             overlap_tokens=own.overlap_tokens,
-            over_length=settings.tuning.over_length,
-            **_shared(work),
         )
         if made.inexact:
             work.say(
@@ -75,11 +70,7 @@ def tune_words(work: Work) -> Run:
     data = _read(work, lambda where: read_documents(where, columns=_columns(work)))
     with work.start(data.inputs) as run:
         made = train_words(
-            data.train,
-            heldout=data.heldout,
-            out_dir=run.path,
-            mask_share=work.settings.tuning.encoder.mask_share,
-            **_shared(work),
+            data.train, work.plan(run.path), heldout=data.heldout, mask_share=work.settings.tuning.encoder.mask_share
         )
         work.say(f"the encoder is {made.encoder}: name it as model.id of a run of classify or tokens")
         return work.finish(run, made.finished, **_told(work, run, made.scores))
@@ -133,20 +124,6 @@ def _columns(work: Work) -> RowColumns:
         tags=named.tags or "",
         source=named.source or "",
     )
-
-
-def _shared(work: Work) -> dict[str, Any]:
-    """What every training of this file is given."""
-    settings = work.settings
-    return {
-        "base": model_id(settings),
-        "lora": work.shape,
-        "recipe": work.recipe,
-        "max_length": settings.tuning.max_length,
-        "device": settings.model.device,
-        "resume": work.resumes,
-        "on_step": work.on_step,
-    }
 
 
 def _told(work: Work, run: Run, scores: Scores | None) -> dict[str, Any]:

@@ -1,41 +1,45 @@
 """Methods dpo, orpo, kto and reward: what people prefer, taught to the voice or to a model that judges it.
 
-The rows come from a table, or from the votes of the project's own people (`tuning.data: votes`).
+The rows come from a table, or from what the project's own people said and others accepted (`tuning.data: votes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from groundtone.errors import DataError
 from groundtone.feedback import Feedback
-from groundtone.files import sha256_text
-from groundtone.joins.arms import model_id
+from groundtone.joins.facts import inherited_groups
+from groundtone.joins.feedback_files import FileKind, Written, write_accepted
+from groundtone.joins.feedback_rows import build
 from groundtone.joins.methods.work import Work
-from groundtone.joins.voice_data import columns_of
+from groundtone.joins.voice_data import columns_of, report_on_choices
 from groundtone.project import Run
 from groundtone.types import Preference, VoicePair
-from tuning.pairs import read_preferences
+from tuning.pairs import GUESS, Columns, read_preferences
 from tuning.preference import Taste, train_on_choices, train_on_thumbs
-from tuning.preference_rows import Thumb, read_thumbs, reply_pair, thumbs_of
+from tuning.preference_rows import Thumb, read_thumbs, reply_pair
 from tuning.report import levels_of
 from tuning.reward import train_reward_model
 from tuning.split import sides_of
 from tuning.tables import content_sha256, locate
 
-VOTES = "votes"  # as `tuning.data`: what people chose between two replies
+VOTES = "votes"  # as `tuning.data`: what people chose between two replies, once it is reviewed
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Taught(Generic[T]):
-    """Rows to train on, rows held out, and SHA-256 of where they come from."""
+    """Rows to train on, rows held out, SHA-256 of where they come from, and every reply that is read in training."""
 
     rows: tuple[T, ...]
     heldout: tuple[T, ...]
     inputs: dict[str, str]
+    pairs: tuple[VoicePair, ...]
 
 
 def tune_dpo(work: Work) -> Run:
@@ -51,9 +55,13 @@ def tune_orpo(work: Work) -> Run:
 def tune_kto(work: Work) -> Run:
     """Wanted replies likelier than under the base, unwanted ones less likely. Preferences count as two thumbs."""
     taught = _thumbs(work)
-    with work.start(taught.inputs) as run:
+    with _started(work, taught) as run:
         result = train_on_thumbs(
-            taught.rows, heldout=taught.heldout, taste=_taste(work), out_dir=run.path, **_shared(work)
+            taught.rows,
+            work.plan(run.path),
+            taste=_taste(work),
+            heldout=taught.heldout,
+            drop_unsound=_drops_unsound(work),
         )
         return work.finish(run, result, left_out=len(result.dropped))
 
@@ -61,9 +69,11 @@ def tune_kto(work: Work) -> Run:
 def tune_reward(work: Work) -> Run:
     """A model of what people prefer, with its accuracy on pairs that were held out."""
     taught = _preferences(work)
-    with work.start(taught.inputs) as run:
+    with _started(work, taught) as run:
         run.note(speaks=False)
-        result = train_reward_model(taught.rows, heldout=taught.heldout, out_dir=run.path, **_shared(work))
+        result = train_reward_model(
+            taught.rows, work.plan(run.path), heldout=taught.heldout, drop_unsound=_drops_unsound(work)
+        )
         told = result.heldout.accuracy
         if told.mean is None:
             work.say(
@@ -80,16 +90,27 @@ def tune_reward(work: Work) -> Run:
 
 def _tune_choices(work: Work, method: Literal["dpo", "orpo"]) -> Run:
     taught = _preferences(work)
-    with work.start(taught.inputs) as run:
+    with _started(work, taught) as run:
         result = train_on_choices(
             taught.rows,
+            work.plan(run.path),
             method=method,
-            heldout=taught.heldout,
             taste=_taste(work),
-            out_dir=run.path,
-            **_shared(work),
+            heldout=taught.heldout,
+            drop_unsound=_drops_unsound(work),
         )
         return work.finish(run, result, left_out=len(result.dropped))
+
+
+@contextmanager
+def _started(work: Work, taught: _Taught[Any]) -> Iterator[Run]:
+    """The run, once its rows were checked; it serves only callers who may read what they quote."""
+    groups = inherited_groups(work.project, work.settings, taught.pairs)
+    report = report_on_choices(work.settings, taught.pairs)
+    with work.start(taught.inputs) as run:
+        run.note(**groups)
+        work.check(run, report)
+        yield run
 
 
 def _taste(work: Work) -> Taste:
@@ -97,69 +118,63 @@ def _taste(work: Work) -> Taste:
     return Taste(beta=given.beta, loss=tuple(given.loss), loss_weights=tuple(given.loss_weights))
 
 
-def _shared(work: Work) -> dict[str, Any]:
-    """What every training of this file is given."""
-    settings, given = work.settings, work.settings.tuning
-    return {
-        "base": model_id(settings),
-        "lora": work.lora,
-        "recipe": work.recipe,
-        "max_length": given.max_length,
-        "over_length": given.over_length,
-        "drop_unsound": levels_of(given.data_checks, given.check_levels)["contradictions"] != "refuse",
-        "dtype": settings.model.dtype,
-        "device": settings.model.device,
-        "resume": work.resumes,
-        "on_step": work.on_step,
-    }
+def _drops_unsound(work: Work) -> bool:
+    """Whether rows that cannot teach are left out instead of refused."""
+    given = work.settings.tuning
+    return levels_of(given.data_checks, given.check_levels)["contradictions"] != "refuse"
 
 
 def _preferences(work: Work) -> _Taught[Preference]:
-    columns = columns_of(work.settings.tuning)
     return _taught(
         work,
-        read=lambda name: read_preferences(locate(name, root=work.settings.root), columns=columns),
-        of_votes=lambda votes: votes,
-        pair_of=lambda row: reply_pair(row, row.chosen),
+        "preferences",
+        read=lambda where, columns, _: read_preferences(where, columns=columns),
+        pairs_of=lambda row: (reply_pair(row, row.chosen), reply_pair(row, row.rejected)),
     )
 
 
 def _thumbs(work: Work) -> _Taught[Thumb]:
-    given = work.settings.tuning
     return _taught(
         work,
-        read=lambda name: read_thumbs(
-            locate(name, root=work.settings.root), columns=columns_of(given), label=given.columns.label
-        ),
-        of_votes=thumbs_of,
-        pair_of=lambda thumb: thumb.pair,
+        "thumbs",
+        read=lambda where, columns, label: read_thumbs(where, columns=columns, label=label),
+        pairs_of=lambda thumb: (thumb.pair,),
     )
 
 
 def _taught(
     work: Work,
+    kind: FileKind,
     *,
-    read: Callable[[str], Sequence[T]],
-    of_votes: Callable[[Sequence[Preference]], Sequence[T]],
-    pair_of: Callable[[T], VoicePair],
+    read: Callable[[str | Path, Columns, str | None], Sequence[T]],
+    pairs_of: Callable[[T], tuple[VoicePair, ...]],
 ) -> _Taught[T]:
     """tuning.data and tuning.heldout; a share is split off by prompt, so that no prompt is on both sides."""
-    given = work.settings.tuning
+    given, root = work.settings.tuning, work.settings.root
+
+    def taught(rows: tuple[T, ...], heldout: tuple[T, ...]) -> _Taught[T]:
+        return _Taught(rows, heldout, inputs, tuple(pair for row in rows for pair in pairs_of(row)))
+
+    def pair_of(row: T) -> VoicePair:
+        return pairs_of(row)[0]
+
+    def table(name: str) -> tuple[T, ...]:
+        return tuple(read(locate(name, root=root), columns_of(given), given.columns.label))
+
     if given.data == VOTES:
-        votes = _votes(work)
-        rows, inputs = tuple(of_votes(votes)), {VOTES: sha256_text(repr(votes))}
+        written = _accepted(work, kind)
+        rows, inputs = tuple(read(written.path, GUESS, None)), {VOTES: written.sha256}
     else:
-        rows = tuple(read(given.data))
-        inputs = {given.data: content_sha256(locate(given.data, root=work.settings.root))}
+        rows, inputs = table(given.data), {given.data: content_sha256(locate(given.data, root=root))}
     if isinstance(given.heldout, str):
-        return _Taught(rows, _apart(work, rows, tuple(read(given.heldout)), pair_of), inputs)
+        return taught(rows, _apart(work, rows, table(given.heldout), pair_of))
     if given.heldout is None:
-        return _Taught(rows, (), inputs)
+        return taught(rows, ())
     numbers = [str(number) for number in range(len(rows))]
     sides = sides_of([pair_of(row) for row in rows], numbers, heldout=given.heldout, seed=given.seed)
     work.say(f"{len(sides.heldout)} of {len(rows)} rows are held out; no prompt of theirs is trained on")
     train, held = (tuple(rows[int(n)] for n in side) for side in (sides.train_where, sides.heldout_where))
-    return _Taught(train, held, inputs)
+    return taught(train, held)
 
 
 def _apart(work: Work, rows: Sequence[T], held: Sequence[T], pair_of: Callable[[T], VoicePair]) -> tuple[T, ...]:
@@ -177,12 +192,21 @@ def _apart(work: Work, rows: Sequence[T], held: Sequence[T], pair_of: Callable[[
     return tuple(row for row, also in zip(held, inside, strict=True) if not also)
 
 
-def _votes(work: Work) -> list[Preference]:
-    """What people chose between two replies, oldest first."""
-    found = Feedback(work.project.feedback_path).preferences()
-    if not found:
+def _accepted(work: Work, kind: FileKind) -> Written:
+    """What people said, on the way of all feedback: masked, apart from the evaluation, reviewed, no one above a share.
+
+    Raises DataError where nobody has voted, or nothing is accepted.
+    """
+    project, given = work.project, work.settings.feedback
+    if not Feedback(project.feedback_path).votes():
         raise DataError(
             "tuning.data is votes, but nobody has voted: compare replies in `groundtone dashboard`, or name a table"
         )
-    work.say(f"{len(found)} votes of people")
-    return found
+    for line in build(project, work.settings).lines():
+        work.say(f"votes: {line}")
+    path = project.folder / VOTES / f"{kind}.jsonl"
+    method = work.settings.tuning.method
+    written = write_accepted(project, path, kind, share=given.person_share, method=method)
+    for person, count in written.beyond.items():
+        work.say(f"votes: {count} of {person} left out, beyond feedback.person_share")
+    return written

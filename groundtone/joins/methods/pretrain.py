@@ -8,7 +8,6 @@ from pathlib import Path
 from groundtone.errors import DataError
 from groundtone.files import sha256_text
 from groundtone.joins.access import union
-from groundtone.joins.arms import model_id
 from groundtone.joins.methods.work import Work
 from groundtone.project import Run
 from groundtone.settings import Settings
@@ -51,19 +50,7 @@ def tune_domain(work: Work) -> Run:
     with work.start(inputs) as run:
         if groups:
             run.note(groups=list(groups))
-        made = pretrain(
-            train,
-            base=model_id(settings),
-            out_dir=run.path,
-            lora=work.shape,
-            recipe=work.recipe,
-            heldout=heldout,
-            block_tokens=given.max_length,
-            dtype=settings.model.dtype,
-            device=settings.model.device,
-            resume=work.resumes,
-            on_step=work.on_step,
-        )
+        made = pretrain(train, work.plan(run.path), heldout=heldout)
         if made.change is not None and leads():
             work.say(
                 f"held-out bits per byte: {made.change.mean:+.3f} ({made.change.low:+.3f} to {made.change.high:+.3f}, "

@@ -18,15 +18,6 @@ def tune_reader(work: Work) -> Run:
     if isinstance(given.heldout, float):
         raise DataError(f"tuning.heldout is {given.heldout}: a reader's held-out rows come from a file, name one")
     with work.start({str(given.data): sha256_file(data)}) as run:
-        result = train_reader(
-            read_span_rows(data),
-            base=settings.model.id,
-            out_dir=run.path,
-            lora=work.lora,
-            recipe=work.recipe,
-            heldout=read_span_rows(settings.path(given.heldout)) if given.heldout else (),
-            device=settings.model.device,
-            resume=work.resumes,
-            on_step=work.on_step,
-        )
+        heldout = read_span_rows(settings.path(given.heldout)) if given.heldout else ()
+        result = train_reader(read_span_rows(data), work.plan(run.path), heldout=heldout)
         return work.finish(run, result)

@@ -6,10 +6,11 @@ from typing import Literal
 
 from eval.metrics.tone import ToneBands, learn_bands
 from groundtone.errors import ConfigError, DataError
-from groundtone.joins.arms import model_id, style_of
+from groundtone.joins.arms import style_of
+from groundtone.joins.facts import inherited_groups
 from groundtone.joins.methods.work import Work
 from groundtone.joins.rewards import rewards_of
-from groundtone.joins.voice_data import read_voice
+from groundtone.joins.voice_data import read_voice, report_on
 from groundtone.models.reward import RewardModel
 from groundtone.project import Run
 from groundtone.types import VoicePair
@@ -27,21 +28,20 @@ def tune_rloo(work: Work) -> Run:
 
 
 def _tune(work: Work, algorithm: Literal["grpo", "rloo"]) -> Run:
-    settings, given = work.settings, work.settings.tuning
-    data = read_voice(settings)
+    drawn = work.settings.tuning.reinforce
+    data = read_voice(work.settings)
     for line in data.notes:
         work.say(line)
     rewards = _rewards(work, data.pairs)
+    groups, report = inherited_groups(work.project, work.settings, data.pairs), report_on(work.settings, data)
     work.say("rewarded: " + ", ".join(f"{reward.name} x {reward.weight:g}" for reward in rewards))
-    drawn = given.reinforce
     with work.start(data.inputs) as run:
+        run.note(**groups)
+        work.check(run, report)
         result = reinforce(
             data.pairs,
-            rewards,
-            base=model_id(settings),
-            out_dir=run.path,
-            lora=work.lora,
-            recipe=work.recipe,
+            work.plan(run.path),
+            rewards=rewards,
             sampling=Sampling(
                 algorithm=algorithm,
                 generations=drawn.generations,
@@ -50,12 +50,6 @@ def _tune(work: Work, algorithm: Literal["grpo", "rloo"]) -> Run:
                 beta=drawn.beta,
             ),
             heldout=data.heldout,
-            max_length=given.max_length,
-            over_length=given.over_length,
-            dtype=settings.model.dtype,
-            device=settings.model.device,
-            resume=work.resumes,
-            on_step=work.on_step,
         )
         if result.warning:
             work.say(result.warning)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from groundtone.files import sha256_file
 from groundtone.joins import guard, raft
-from groundtone.joins.arms import load_models, model_id
+from groundtone.joins.arms import load_models
 from groundtone.joins.facts import prepare
-from groundtone.joins.methods.work import Start, Work
+from groundtone.joins.methods.work import Work
 from groundtone.joins.raft import like_runtime
 from groundtone.joins.voice_data import read_voice, report_on
 from groundtone.models.chat_format import ChatFormat
@@ -20,16 +19,16 @@ from groundtone.types import VoicePair
 from tuning.engine import Finished
 from tuning.estimate import RowsOf
 from tuning.guard import Watch
-from tuning.processes import leads
-from tuning.recipe import Recipe
+from tuning.plan import Plan
 from tuning.replay import REPLAYED, from_base, rows_wanted
 from tuning.rows import render
+from tuning.sft import Retention, train
+from tuning.versions import Start
 
 
 def tune_voice(work: Work) -> Run:
     """Raises DataError where `tuning.facts` or the data report refuses the rows."""
-    settings = work.settings
-    start = work.continues
+    settings, start = work.settings, work.continues
     data = read_voice(settings)
     made = like_runtime(work.project, settings, data.pairs, progress=work.progress)
     data = replace(data, pairs=made.pairs)
@@ -40,64 +39,33 @@ def tune_voice(work: Work) -> Run:
     report = report_on(settings, data)
     with work.start(data.inputs) as run:
         run.note(**rows.notes, **raft.notes_of(made), **({"sources": data.sources} if data.sources else {}))
-        if leads():
-            report.write(run.path)
-        for finding in report.told():
-            work.say(finding)
-        report.refuse()
+        work.check(run, report)
         result = train_rows(
-            work,
             rows.pairs,
+            work.plan(run.path),
+            settings,
             heldout=data.heldout,
             replay=_replay(work, run, data.replay, rows=len(rows.pairs)),
-            out_dir=run.path,
-            recipe=work.recipe,
             watch=watch,
             start=start,
-            resume=work.resumes,
         )
         return work.finish(run, result, **guard.notes_of(settings, run.path))
 
 
 def train_rows(
-    work: Work,
     pairs: Sequence[VoicePair],
+    plan: Plan,
+    settings: Settings,
     *,
     heldout: Sequence[VoicePair],
     replay: Sequence[VoicePair],
-    out_dir: Path,
-    recipe: Recipe,
     watch: Watch | None = None,
     start: Start | None = None,
-    resume: bool = False,
 ) -> Finished:
-    """`tuning.sft.train` on these rows, with everything else as configured."""
-    from tuning.sft import train
-
-    settings, given = work.settings, work.settings.tuning
-    return train(
-        pairs,
-        base=model_id(settings),
-        out_dir=out_dir,
-        lora=work.shape,
-        recipe=recipe,
-        heldout=heldout,
-        replay=replay,
-        replay_share=given.replay,
-        max_length=given.max_length,
-        over_length=given.over_length,
-        packing=given.packing,
-        share_prompts=given.share_prompts,
-        kl=given.kl,
-        kl_rows=given.kl_rows,
-        watch=watch,
-        dtype=settings.model.dtype,
-        device=settings.model.device,
-        start=start.folder if start else None,
-        start_name=start.name if start else "",
-        resume=resume,
-        on_step=work.on_step,
-    )
+    """`tuning.sft.train` by this plan, with what is configured against forgetting."""
+    given = settings.tuning
+    keep = Retention(replay, given.replay, given.kl, given.kl_rows, watch)
+    return train(pairs, plan, heldout=heldout, keep=keep, start=start)
 
 
 def _replay(work: Work, run: Run, general: Sequence[VoicePair], *, rows: int) -> Sequence[VoicePair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ from groundtone.joins.access import groups_of_base, groups_of_folder, groups_of_
 from groundtone.joins.arms import model_id
 from groundtone.joins.indexing import silent
 from groundtone.joins.runs import start_run
+from groundtone.models.device import multiplies_bfloat16
 from groundtone.project import Project, Run
 from groundtone.settings import Settings
 from tuning.adapters import find_adapter
 from tuning.config import TuningConfig
 from tuning.engine import Finished
 from tuning.lora import Lora
+from tuning.plan import Plan
 from tuning.processes import from_leader, leads
 from tuning.recipe import Recipe
 from tuning.recorder import Line
+from tuning.report import DataReport
+from tuning.versions import Start
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,16 +47,43 @@ def shape_of(given: TuningConfig) -> Lora | None:
     )
 
 
+def recipe_of(given: TuningConfig, *, device: str = "auto") -> Recipe:
+    """How long and how fast, as the section says, on this device."""
+    mixed = given.mixed_precision
+    return Recipe(
+        epochs=given.epochs,
+        learning_rate=given.learning_rate,
+        schedule=given.schedule,
+        warmup=given.warmup,
+        batch_size=given.batch_size,
+        accumulate=given.accumulate,
+        gradient_checkpointing=given.gradient_checkpointing,
+        keep_checkpoints=given.keep_checkpoints,
+        length_grouped=given.length_grouped,
+        packing=given.packing,
+        share_prompts=given.share_prompts,
+        tensorboard=given.tensorboard,
+        mixed_precision=multiplies_bfloat16(device) if mixed is None else mixed,
+        seed=given.seed,
+    )
+
+
+def plan_of(settings: Settings, out_dir: Path) -> Plan:
+    """A training by these settings, from its beginning."""
+    given = settings.tuning
+    return Plan(
+        base=model_id(settings),
+        out_dir=out_dir,
+        lora=shape_of(given),
+        recipe=recipe_of(given, device=settings.model.device),
+        max_length=given.max_length,
+        over_length=given.over_length,
+        dtype=settings.model.dtype,
+        device=settings.model.device,
+    )
+
+
 CONTINUING = ("sft",)  # methods that can start from an adapter
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """An adapter to go on from, with the groups that whatever comes of it needs too."""
-
-    name: str
-    folder: Path
-    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +102,6 @@ class Work:
         return self.resume is not None
 
     @property
-    def lora(self) -> Lora:
-        """The adapter's shape as configured. Raises DataError for `tuning.lora: null`, where a method needs one."""
-        shape = self.shape
-        if shape is None:
-            raise DataError(
-                f"tuning.lora is null, but method {self.settings.tuning.method} trains an adapter: leave it out"
-            )
-        return shape
-
-    @property
     def shape(self) -> Lora | None:
         """The adapter's shape as configured; None where the whole model is to be tuned."""
         return shape_of(self.settings.tuning)
@@ -88,20 +109,11 @@ class Work:
     @property
     def recipe(self) -> Recipe:
         """How long and how fast, as configured."""
-        given = self.settings.tuning
-        return Recipe(
-            epochs=given.epochs,
-            learning_rate=given.learning_rate,
-            schedule=given.schedule,
-            warmup=given.warmup,
-            batch_size=given.batch_size,
-            accumulate=given.accumulate,
-            gradient_checkpointing=given.gradient_checkpointing,
-            keep_checkpoints=given.keep_checkpoints,
-            length_grouped=given.length_grouped,
-            tensorboard=given.tensorboard,
-            seed=given.seed,
-        )
+        return recipe_of(self.settings.tuning, device=self.settings.model.device)
+
+    def plan(self, out_dir: Path) -> Plan:
+        """The training as configured, into that folder."""
+        return replace(plan_of(self.settings, out_dir), resume=self.resumes, on_step=self.on_step)
 
     def start(self, inputs: Mapping[str, str]) -> Run:
         """The run to write into: a new one, or the one to go on with. `inputs` are SHA-256 by configured name.
@@ -149,6 +161,14 @@ class Work:
     def on_step(self, line: Line) -> None:
         """For every line of metrics.jsonl."""
         self.progress("tune", line["step"], line["steps"])
+
+    def check(self, run: Run, report: DataReport) -> None:
+        """Stores the report with the run and says its findings. Raises DataError where one of them refuses the rows."""
+        if leads():
+            report.write(run.path)
+        for finding in report.told():
+            self.say(finding)
+        report.refuse()
 
     def finish(self, run: Run, result: Finished, **notes: Any) -> Run:
         """Marks the run done, with what the training came to and the method's own `notes`.
