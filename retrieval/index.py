@@ -132,41 +132,21 @@ class Index:
         """`search` for each query, encoded together."""
         return [[e.hit for e in found] for found in self._rank(queries, k=k, groups=groups, where=where)]
 
-    def search_fused(
-        self, queries: Sequence[str], *, k: int = 5, groups: Sequence[str] = (), where: Where | None = None
-    ) -> list[Hit]:
-        """One list for several phrasings of one question; a passage scores as by the phrasing that fits it best.
-
-        Meant for a follow-up question: give it alone and behind the question before it. A reranker reads the last one.
-        """
-        return [e.hit for e in self.explain(queries, k=k, groups=groups, where=where)]
-
     def explain(
-        self, query: str | Sequence[str], *, k: int = 5, groups: Sequence[str] = (), where: Where | None = None
+        self, query: str, *, k: int = 5, groups: Sequence[str] = (), where: Where | None = None
     ) -> list[Explained]:
-        """`search`, or `search_fused` for several phrasings, with the scores and ranks of every stage."""
-        queries = [query] if isinstance(query, str) else query
-        return self._rank(queries, k=k, groups=groups, where=where, fuse=True)[0]
+        """`search` with the scores and ranks of every stage."""
+        return self._rank([query], k=k, groups=groups, where=where)[0]
 
     def _rank(
-        self, queries: Sequence[str], *, k: int, groups: Sequence[str], where: Where | None, fuse: bool = False
+        self, queries: Sequence[str], *, k: int, groups: Sequence[str], where: Where | None
     ) -> list[list[Explained]]:
         if k < 1:
             raise DataError(f"k is {k}; ask for at least 1 passage")
         snap = self._current()
         queries = [query[:MAX_QUERY_CHARS] for query in queries]
         vectors = self._encoder.encode(queries) if queries else np.zeros((0, self._encoder.dim), dtype=np.float32)
-        return rank(
-            snap,
-            self._store,
-            queries=queries,
-            vectors=vectors,
-            k=k,
-            groups=groups,
-            where=where,
-            how=self._how,
-            fuse=fuse,
-        )
+        return rank(snap, self._store, queries=queries, vectors=vectors, k=k, groups=groups, where=where, how=self._how)
 
     def _current(self) -> Snapshot:
         with self._lock:
@@ -223,7 +203,7 @@ class Index:
 
         White space, case, table pipes, emphasis marks and escapes do not count. Raises DataError for an unknown source.
         """
-        doc = next((doc for doc in self._store.documents() if doc.source == source), None)
+        doc = self._store.document_at(source)
         if doc is None:
             raise DataError(
                 f"no document {source!r} in {self._store.path}; it holds: {', '.join(self.documents()[:8])} ..."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """One row per candidate passage, in the order of the fused score. `query` is the phrasing that found it best."""
+    """One row per candidate passage, in the order of the fused score."""
 
     ids: Ints
     lexical: Floats  # 0 where no word matched
@@ -82,23 +82,12 @@ class _Candidates:
     sentence: Floats  # -1 where sentences have no vectors
     fused: Floats
     penalty: Floats
-    query: Ints
 
     def ordered(self) -> _Candidates:
-        """Best first, equal scores in reading order; a passage that is there twice keeps its better row."""
+        """Best first, equal scores in reading order."""
         order = np.lexsort((self.ids, -self.fused))
-        _, places = np.unique(self.ids[order], return_index=True)
-        order = order[np.sort(places)]
-        return _Candidates(*(column[order] for column in self._columns()))
-
-    def joined(self, other: _Candidates) -> _Candidates:
-        pairs = zip(self._columns(), other._columns(), strict=True)
-        return _Candidates(*(np.concatenate(pair) for pair in pairs)).ordered()
-
-    def _columns(self) -> tuple[Any, ...]:
-        return (
-            self.ids, self.lexical, self.dense, self.passage, self.sentence, self.fused, self.penalty, self.query,
-        )  # fmt: skip
+        floats = (self.lexical, self.dense, self.passage, self.sentence, self.fused, self.penalty)
+        return _Candidates(self.ids[order], *(column[order] for column in floats))
 
 
 def convex(lexical: Floats, dense: Floats, weight: float) -> Floats:
@@ -123,31 +112,27 @@ def rank(
     groups: Sequence[str] = (),
     where: Where | None = None,
     how: Ranking,
-    fuse: bool = False,
 ) -> list[list[Explained]]:
-    """The k best passages for each query; with `fuse` one list for all, a passage's score being its best one.
+    """The k best passages for each query.
 
     `vectors` are the queries' own. A query without a word, such as a lone emoji, finds nothing.
     """
-    lists = 1 if fuse else len(queries)
     if not snap.passages:
-        return [[] for _ in range(lists)]
+        return [[] for _ in queries]
     allowed = snap.allowed(groups, where)
     terms = [query_terms(query) for query in queries]
     told = [i for i, some in enumerate(terms) if some and allowed.count]
     if not told:
-        return [[] for _ in range(lists)]
+        return [[] for _ in queries]
     search = _Search(snap, store, queries, vectors, terms, allowed, k, how)
     depth = max(how.depth, 2 * k)
     near = dict(zip(told, _dense(snap, vectors[told], allowed, depth), strict=True))
-    if fuse:
-        return [search.results(told, near, depth)]
-    return [search.results([i], near, depth) if i in near else [] for i in range(len(queries))]
+    return [search.results(i, near[i], depth) if i in near else [] for i in range(len(queries))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What all steps of one call of `rank` share; `places` below are those of queries."""
+    """What all steps of one call of `rank` share; `place` below is that of a query."""
 
     snap: Snapshot
     store: Store
@@ -158,26 +143,18 @@ class _Search:
     k: int
     how: Ranking
 
-    def results(self, places: Sequence[int], near: Mapping[int, Ints], depth: int) -> list[Explained]:
-        """One list for these queries, from more candidates where copies have left fewer than k."""
+    def results(self, place: int, near: Ints, depth: int) -> list[Explained]:
+        """The list of one query, from more candidates where copies have left fewer than k."""
         most = depth * _DEEPEN**2
         while True:
-            found = self._candidates(places, near, depth)
-            results = self._finish(found, places)
+            found = self._candidates(place, near, depth)
+            results = self._finish(found, place)
             if len(results) >= self.k or len(found.ids) >= self.allowed.count or depth >= most:
                 return results
             depth *= _DEEPEN
-            rows = _dense(self.snap, self.vectors[list(places)], self.allowed, depth)
-            near = dict(zip(places, rows, strict=True))
+            near = _dense(self.snap, self.vectors[[place]], self.allowed, depth)[0]
 
-    def _candidates(self, places: Sequence[int], near: Mapping[int, Ints], depth: int) -> _Candidates:
-        parts = [self._scored(place, near[place], depth) for place in places]
-        found = parts[0].ordered()
-        for part in parts[1:]:
-            found = found.joined(part)
-        return found
-
-    def _scored(self, place: int, near: Ints, depth: int) -> _Candidates:
+    def _candidates(self, place: int, near: Ints, depth: int) -> _Candidates:
         """The candidates of one query: both rankings, exact cosines, fused scores."""
         snap, query = self.snap, self.queries[place]
         matched = snap.words.matches(self.terms[place], self.store)
@@ -194,8 +171,7 @@ class _Search:
         lexical[np.searchsorted(ids, words.passages)] = words.scores
         fused = convex(lexical, dense, self.how.weight).astype(np.float32)
         penalty = fused * self._penalties(ids, query)
-        of = np.full(len(ids), place, dtype=np.int64)
-        return _Candidates(ids, lexical, dense, passage, sentence, fused - penalty, penalty, of)
+        return _Candidates(ids, lexical, dense, passage, sentence, fused - penalty, penalty).ordered()
 
     def _penalties(self, ids: Ints, query: str) -> Floats:
         """The share that outdated versions lose, unless the query asks for them."""
@@ -205,25 +181,26 @@ class _Search:
             shares[at] = 0.0 if old.meant_by(query) else PENALTY
         return shares
 
-    def _finish(self, found: _Candidates, places: Sequence[int]) -> list[Explained]:
+    def _finish(self, found: _Candidates, place: int) -> list[Explained]:
         """Copies out, then reranked and spread where that is asked for, then the k first."""
         pool = max(_LEAST_POOL, self.k + min(3 * self.k, _MORE_THAN_K))
-        asked = " ".join(self.queries[place] for place in places)
+        query = self.queries[place]
         while True:
             ids, scores = found.ids[:pool].tolist(), found.fused[:pool].tolist()
-            entries = collapse(self.snap, ids, scores, query=asked)
+            entries = collapse(self.snap, ids, scores, query=query)
             if len(entries) >= self.k or pool >= len(found.ids):
                 break
             pool *= _DEEPEN
         extra: dict[int, dict[str, float]] = {entry.at: {} for entry in entries}
         if self.how.reranker is not None:
-            entries = self._reranked(found, entries, self.queries[places[-1]], extra)
+            entries = self._reranked(found, entries, query, extra)
         if self.how.mmr is not None:
             entries = self._spread(found, entries, self.how.mmr, extra)
         ranks = _all_ranks(found)
+        best = [_best(self.snap, int(found.ids[e.at]), query, self.vectors[place]) for e in entries[: self.k]]
         return [
-            self._explained(found, entry, ranks, extra[entry.at], place)
-            for place, entry in enumerate(entries[: self.k], 1)
+            self._explained(found, entry, spans, ranks, extra[entry.at], rank)
+            for rank, (entry, spans) in enumerate(zip(entries, best, strict=False), 1)
         ]
 
     def _reranked(
@@ -251,21 +228,25 @@ class _Search:
         return [entries[i] for i, _ in chosen]
 
     def _explained(
-        self, found: _Candidates, entry: Entry, ranks: Mapping[str, Ints], extra: Mapping[str, float], place: int
+        self,
+        found: _Candidates,
+        entry: Entry,
+        best: tuple[Span, ...],
+        ranks: Mapping[str, Ints],
+        extra: Mapping[str, float],
+        rank: int,
     ) -> Explained:
         at, i = entry.at, int(found.ids[entry.at])
         values = {name: float(column[at]) for name, column in _stages(found).items()}
         scores = {name: value for name, value in values.items() if name in ranks and ranks[name][at]} | dict(extra)
         own_ranks = {name: int(column[at]) for name, column in ranks.items() if column[at]}
-        own_ranks |= dict.fromkeys(extra, place)
+        own_ranks |= dict.fromkeys(extra, rank)
         scores["penalty"] = float(found.penalty[at])
         notes = list(entry.notes)
         old = self.snap.outdated.get(self.snap.passages[i].source)
         if old:
             notes.append(f"outdated: {old.by} is current")
-        query = int(found.query[at])
-        best = _best(self.snap, i, self.queries[query], self.vectors[query])
-        shown = {name: rank for name, rank in own_ranks.items() if name not in ("passage", "sentence")}
+        shown = {name: own for name, own in own_ranks.items() if name not in ("passage", "sentence")}
         hit = Hit(self.snap.passages[i], min(1.0, max(0.0, entry.score)), shown, best)
         return Explained(hit, scores, own_ranks, tuple(entry.duplicates), tuple(notes))
 
@@ -323,7 +304,8 @@ def _best(snap: Snapshot, i: int, query: str, vector: Floats) -> tuple[Span, ...
     return tuple(spans[at] for at in np.argsort(-values, kind="stable"))
 
 
+@lru_cache(maxsize=64)  # many quotes are looked up in one document
 def fold_quote(text: str) -> tuple[str, list[int]]:
     """Text without white space, table pipes, emphasis and escapes, case folded; and each kept character's offset."""
-    kept = [(c, at) for at, char in enumerate(text) if not re.match(r"[\s|*_`\\]", char) for c in char.casefold()]
+    kept = [(c, m.start()) for m in re.finditer(r"[^\s|*_`\\]", text) for c in m.group().casefold()]
     return "".join(c for c, _ in kept), [at for _, at in kept]

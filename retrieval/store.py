@@ -234,6 +234,14 @@ class Store:
             ).fetchone()
         return self._document(*row) if row else None
 
+    def document_at(self, source: str) -> Document | None:
+        """The document that is stored now under that source."""
+        with self._read() as db:
+            row = db.execute(
+                f"SELECT id, text, source, meta FROM documents d WHERE source = ? AND {CURRENT}", (source,)
+            ).fetchone()
+        return self._document(*row) if row else None
+
     def _document(self, doc_id: str, text: str, source: str, meta: str) -> Document:
         if short_hash(source, text) != doc_id:
             raise self._damaged(f"the text of {source} does not match its hash")

@@ -43,25 +43,27 @@ def _chunks(text: str, encoder: Encoder | None = None, *, tokens: int = 48) -> l
     return chunk(Document.of("a.md", text, title="Title"), encoder or HashingEncoder(), chunk_tokens=tokens)
 
 
-def _check(text: str, made: list[Chunk], encoder: Encoder, tokens: int) -> None:
+def _problems(text: str, made: list[Chunk], encoder: Encoder, tokens: int) -> list[str]:
+    """What is wrong with the passages of a document: offsets, overlaps, too many tokens, words in none of them."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    covered = [False] * len(text)
-    last = 0
+    covered, last, found = [False] * len(text), 0, []
     for item in made:
         p = item.passage
-        assert text[p.start : p.end] == p.text
-        assert p.start >= last, "passages do not overlap"
+        if text[p.start : p.end] != p.text:
+            found.append(f"{p.text!r} does not stand at {p.start}")
+        if p.start < last:
+            found.append(f"{p.text!r} overlaps the passage before")
         last = p.end
-        assert item.sentences[0][0] == 0
-        assert item.sentences[-1][1] == len(p.text)
-        assert all(a < b for a, b in item.sentences)
-        for whole in (f"{p.heading}: {p.text}", embedded_text(p.heading, p.text)):
-            assert len(encoder.token_offsets(whole)) <= tokens - 2, whole
+        if (item.sentences[0][0], item.sentences[-1][1]) != (0, len(p.text)) or any(a >= b for a, b in item.sentences):
+            found.append(f"{p.text!r} is not made of its sentences {item.sentences}")
+        shown = (f"{p.heading}: {p.text}", embedded_text(p.heading, p.text))
+        found += [f"{w!r} has more than {tokens} tokens" for w in shown if len(encoder.token_offsets(w)) > tokens - 2]
         for at in range(p.start, p.end):
             covered[at] = True
     for a, b in _sentence_lines(text):
-        missing = [i for i in range(a, b) if not covered[i] and text[i].isalnum()]
-        assert not missing, text[a:b]
+        if any(not covered[i] and text[i].isalnum() for i in range(a, b)):
+            found.append(f"{text[a:b]!r} is in no passage")
+    return found
 
 
 def _sentence_lines(text: str) -> list[tuple[int, int]]:
@@ -85,14 +87,14 @@ def _sentence_lines(text: str) -> list[tuple[int, int]]:
 @given(_documents, st.sampled_from([32, 48, 180]))
 def test_offsets_coverage_and_token_bound(text: str, tokens: int) -> None:
     encoder = HashingEncoder()
-    _check(text, _chunks(text, encoder, tokens=tokens), encoder, tokens)
+    assert _problems(text, _chunks(text, encoder, tokens=tokens), encoder, tokens) == []
 
 
 def test_the_same_holds_in_the_real_tokenizer(minilm: Encoder) -> None:
     @settings(max_examples=40, deadline=None)
     @given(_documents)
     def holds(text: str) -> None:
-        _check(text, _chunks(text, minilm, tokens=64), minilm, 64)
+        assert _problems(text, _chunks(text, minilm, tokens=64), minilm, 64) == []
 
     holds()
 
@@ -166,7 +168,7 @@ _unspaced = st.one_of(
 def test_scripts_without_spaces_and_endless_words_keep_every_bound(text: str, tokens: int) -> None:
     encoder = HashingEncoder()
     made = _chunks(text, encoder, tokens=tokens)
-    _check(text, made, encoder, tokens)
+    assert _problems(text, made, encoder, tokens) == []
     assert all(len(c.passage.text) <= 16 * tokens for c in made)
 
 
@@ -175,7 +177,7 @@ def test_the_same_holds_in_the_real_tokenizer_for_scripts_without_spaces(minilm:
     @given(st.lists(_unspaced, min_size=1, max_size=3).map("\n\n".join))
     def holds(text: str) -> None:
         made = _chunks(text, minilm, tokens=64)
-        _check(text, made, minilm, 64)
+        assert _problems(text, made, minilm, 64) == []
         assert all(len(c.passage.text) <= 16 * 64 for c in made)
 
     holds()
@@ -183,19 +185,19 @@ def test_the_same_holds_in_the_real_tokenizer_for_scripts_without_spaces(minilm:
 
 @pytest.mark.parametrize("line", ["x" * 100_000, "データ" * 33_333])
 def test_a_line_of_100_kb_is_cut_into_passages_that_the_encoder_reads_whole(minilm: Encoder, line: str) -> None:
-    _check_long(line, minilm)
+    text = f"# Title\n\n{line}\n\nAfter it."
+    made = _chunks(text, minilm, tokens=180)
+    assert len(made) > 30
+    assert _problems(text, made, minilm, 180) == []
+    assert max(len(c.passage.text) for c in made) <= 16 * 180
 
 
 @pytest.mark.parametrize("line", ["QUJD+/9" * 14_285, "a.b" * 33_333, "wort, " * 16_666, "=" * 100_000, "ก" * 100_000])
 def test_any_line_of_100_kb_is_cut(line: str) -> None:
-    _check_long(line, HashingEncoder())
-
-
-def _check_long(line: str, encoder: Encoder) -> None:
-    text = f"# Title\n\n{line}\n\nAfter it."
+    text, encoder = f"# Title\n\n{line}\n\nAfter it.", HashingEncoder()
     made = _chunks(text, encoder, tokens=180)
     assert len(made) > 30 or not line[0].isalnum(), "a line without words is no sentence"
-    _check(text, made, encoder, 180)
+    assert _problems(text, made, encoder, 180) == []
     assert max(len(c.passage.text) for c in made) <= 16 * 180
     assert made[-1].passage.text.endswith("After it.")
 

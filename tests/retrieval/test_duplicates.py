@@ -152,21 +152,11 @@ def test_explained_stages_agree_with_the_hit(index: Index) -> None:
     assert [item.hit for item in index.explain("price of a parcel", k=3)] == index.search("price of a parcel", k=3)
 
 
-def test_several_phrasings_take_the_better_score(index: Index) -> None:
-    queries = ["days of leave", "price of a parcel"]
-    fused = {hit.passage.id: hit.score for hit in index.search_fused(queries, k=9)}
-    single = [{hit.passage.id: hit.score for hit in hits} for hits in index.search_many(queries, k=9)]
-    assert fused == {i: pytest.approx(max(scores[i] for scores in single if i in scores)) for i in fused}
-    assert index.search_fused(queries[:1], k=3) == index.search(queries[0], k=3)
-    assert index.search_fused(["🚲", "leave"], k=1) == index.search("leave", k=1)
-    assert index.search_fused([], k=3) == index.search_fused([""], k=3) == []
-
-
 def test_long_and_empty_queries(index: Index) -> None:
     assert len(index.search("price of a parcel " * 6000, k=3)) == 3
     assert index.search(" \n", k=3) == []
     with pytest.raises(DataError, match="k is -1"):
-        index.search_fused(["bike"], k=-1)
+        index.search("bike", k=-1)
 
 
 def test_neighbours_and_widening_keep_the_offsets(tmp_path: Path) -> None:

@@ -123,6 +123,42 @@ for round in range(10_000):
 """
 
 
+_TOGETHER = """
+import sys
+from pathlib import Path
+from retrieval.index import Index
+from tests.retrieval.hashing_encoder import HashingEncoder
+with Index.open(Path(sys.argv[1]), encoder=HashingEncoder()) as index:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    report = index.update(Path(sys.argv[2]))
+    print(report.read, len(report.failed), flush=True)
+"""
+
+
+def test_of_two_processes_that_index_one_folder_one_does_the_work(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "i.sqlite"
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TOGETHER, str(path), str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    said = sorted(child.communicate(timeout=120)[0].strip() for child in children)
+    assert said == ["0 0", "3 0"]
+    with Index.open(path, encoder=HashingEncoder()) as index:
+        assert len(index.documents()) == 3
+        assert index.update(folder).read == 0
+
+
 @pytest.mark.parametrize("delay_s", [0.02, 0.11])
 def test_kill_in_the_middle_of_an_update_leaves_whole_documents(tmp_path: Path, delay_s: float) -> None:
     path, root = tmp_path / "i.sqlite", tmp_path / "d"
