@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check docs bench bench-retrieval bench-serving bench-tuning bench-guards reproduce
+.PHONY: help dev demo test check docs bench bench-retrieval bench-eval bench-serving bench-tuning bench-guards reproduce
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: $(STAMP) ## run every benchmark; each prints its figures
 bench-retrieval: $(STAMP) ## side by side with LangChain, txtai, Haystack, LlamaIndex; writes docs/retrieval_benchmark.md
 	$(BIN)/python -m benchmarks.retrieval
 
+bench-eval: $(STAMP) ## an evaluation against a plain loop, claims a minute, RAGAS and DeepEval, detectors, blame; writes docs/evaluation_benchmark.md
+	$(BIN)/python -m benchmarks.evaluation --natural
+
 bench-tuning: $(STAMP) ## tuning side by side with TRL, lever by lever; seconds to a voice; prints its figures
 	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.tuning --model 576x6x49152 --rows 48
@@ -56,5 +59,5 @@ bench-guards: $(STAMP) ## what the guards of tuning prevent, three seeds with an
 reproduce: $(STAMP) ## make reproduce MODEL=<hub id or folder>: from pairs to a verdict and its passport on one GPU
 	$(BIN)/groundtone reproduce $(or $(MODEL),starter)
 
-bench-serving: $(STAMP) ## throughput, first token, 10,000 requests, overhead and 1,000 attacks on the server; prints its figures
+bench-serving: $(STAMP) ## throughput, first token, 10,000 requests, overhead and 1,000 attacks on the server; writes the table of docs/serving.md
 	$(BIN)/python -m benchmarks.serving

@@ -2,6 +2,7 @@
 
     python -m benchmarks.blame [--seeds 0] [--work DIR]      planted facts; writes docs/blame.md
     python -m benchmarks.blame --natural [--work DIR]        also: natural errors, tuned again without the blamed rows
+    python -m benchmarks.blame --quick [--natural]           a few rows, to see that everything runs; writes nothing
 
 Per seed, invented facts are planted in the starter (tuned in full on them), in the rows of a voice, in look-alike
 passages and as flourishes of the voice; an adapter is tuned; the tuned model is asked in the words of a row and in
@@ -213,21 +214,24 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / ".groundtone" / "bench-blame")
     parser.add_argument("--natural", action="store_true")
     parser.add_argument("--print", action="store_true", help="Only print, with every span.")
+    parser.add_argument("--quick", action="store_true", help="Little of everything; its figures mean nothing.")
     given = parser.parse_args()
+    size, epochs = ({"facts": 4, "voice_rows": 24}, {"epochs": 3, "base_epochs": 2}) if given.quick else ({}, {})
+    work = given.work / "quick" if given.quick else given.work
     found, asked = [], 0
     for seed in given.seeds:
-        world = make_world(seed)
-        base, adapter = build(world, out_dir=given.work / f"seed-{seed}", seed=seed)
+        world = make_world(seed, **size)
+        base, adapter = build(world, out_dir=work / f"seed-{seed}", seed=seed, **epochs)
         tuned = LocalModel.load(str(base), adapter=adapter)
         found += measure(world, Models(tuned.with_adapter(False), tuned))
         asked += len(world.facts)
-    natural = measure_natural(given.work / "natural") if given.natural else None
+    natural = measure_natural(work / "natural", quick=given.quick) if given.natural else None
     text = report(found, seeds=given.seeds, asked=asked, natural=natural)
     print(text)
     if given.print:
         for p in found:
             print(p.cause, "|", p.decision.cause, "|", p.shown, "|", p.text, "|", p.passes, "|", p.ranks)
-    else:
+    elif not given.quick:
         write_atomic(REPORT, text)
     taught = [p for p in found if p.ranks]
     rows = sum(p.ranks["words and gradient"] <= 5 for p in taught)

@@ -13,6 +13,7 @@ from pathlib import Path
 from groundtone.types import VoicePair
 from tuning.lora import Lora
 from tuning.pairs import read_pairs
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.sft import train
 
@@ -172,7 +173,7 @@ def build(world: World, *, out_dir: Path, seed: int, epochs: int = 12, base_epoc
     base = out_dir / "base" / "model"
     if not (base / "config.json").is_file():
         recipe = Recipe(epochs=base_epochs, learning_rate=5e-4, seed=seed)
-        train(world.base_rows, base="starter", out_dir=out_dir / "base", lora=None, recipe=recipe)
+        train(world.base_rows, Plan(base="starter", out_dir=out_dir / "base", lora=None, recipe=recipe))
     return base, tune(world.rows, base=base, out_dir=out_dir / "voice", seed=seed, epochs=epochs)
 
 
@@ -184,5 +185,5 @@ def tune(rows: Sequence[VoicePair], *, base: Path, out_dir: Path, seed: int, epo
     adapter = out_dir / "adapter"
     if not (adapter / "adapter_model.safetensors").is_file():
         lora = Lora(rank=16, alpha=32, targets="all-linear")
-        train(rows, base=str(base), out_dir=out_dir, lora=lora, recipe=Recipe(epochs, 1.5e-3, seed=seed))
+        train(rows, Plan(base=str(base), out_dir=out_dir, lora=lora, recipe=Recipe(epochs, 1.5e-3, seed=seed)))
     return adapter

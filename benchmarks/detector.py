@@ -3,10 +3,11 @@
     python -m benchmarks.detector [DATA] [--rows 600] [--cross-encoder ID] [--span FOLDER]
 
 DATA (default: $GROUNDTONE_SHARED/data/hallucination) is a folder with any of halueval/, summedits/, begin/ and
-ragtruth_qa_train_NC/ as their projects publish them. Every set is split by source as data.detector.answers does:
-thresholds, the way from claims to answers and calibrations are chosen on the training part, figures are the other
-part's. Positive means hallucinated. RAGTruth's passages are non-commercial: the model fitted on its training part is
-reported and never shipped. Intervals are 95 %, bootstrapped over sources.
+ragtruth_qa_train_NC/ as their projects publish them; ../qa and its neighbours hold the documents of our own answers.
+Every set is split by source as data.detector.answers does: thresholds, the way from claims to answers and calibrations
+are chosen on the training part, figures are the other part's. Positive means hallucinated. RAGTruth's passages are
+non-commercial: the model fitted on its training part is reported and never shipped. Intervals are 95 %, bootstrapped
+over sources.
 """
 
 from __future__ import annotations
@@ -16,43 +17,32 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.detector_claims import Judged, best_cut, claims_of, interval, report_spans
 from data.detector.answers import LabelledAnswer, begin, halueval, held_out, passages_of, ragtruth, summedits
-from data.detector.train import FOLDS, Rows, as_json, as_rows, fit
+from data.detector.made_up import own_answers
+from data.detector.rows import Rows, as_rows
+from data.detector.train import FOLDS, as_json, fit
 from eval.calibration import calibrate, expected_calibration_error
-from eval.detectors import Detector, load_detector
+from eval.detectors import BUILT_IN, Detector, load_detector
 from eval.detectors.lexical import LexicalDetector
 from eval.detectors.protocol import Case
 from eval.detectors.trees import Trees
 from eval.evidence import Evidence
 from eval.splitting import split_claims
 from groundtone.stats import auroc
-from groundtone.text import Span
 
-RESAMPLES = 500
-RISKIEST = 0.2
-VERDICTS = 100  # people's verdicts after which the calibration is measured
-DRAWS = 20
-AGGREGATES: dict[str, Callable[[NDArray[np.float64]], float]] = {
+Way = Callable[[NDArray[np.float64]], float]
+AGGREGATES: dict[str, Way] = {
     "max": lambda risks: float(risks.max(initial=0.0)),
     "noisy-or": lambda risks: float(1 - np.prod(1 - risks)),
     "top two": lambda risks: float(np.sort(risks)[-2:].mean()) if len(risks) else 0.0,
 }
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One labelled answer with the risk of each of its claims."""
-
-    row: LabelledAnswer
-    spans: tuple[Span, ...]
-    risks: NDArray[np.float64]
 
 
 def sample(rows: Iterable[LabelledAnswer], count: int) -> list[LabelledAnswer]:
@@ -120,28 +110,26 @@ def f1(labels: Bools, flags: Bools) -> tuple[float, float, float]:
     return 100 * precision, 100 * recall, 100 * 2 * precision * recall / max(1e-9, precision + recall)
 
 
-def best_cut(scores: NDArray[np.float64], gain: Callable[[float], float]) -> float:
-    """The threshold with the highest gain among the scores' percentiles."""
-    grid = np.unique(np.quantile(scores, np.linspace(0, 0.99, 100)))
-    return float(max(grid, key=gain))
-
-
-def interval(measure: Callable[[NDArray[np.int_]], float], sources: Sequence[str]) -> str:
-    """A bootstrap interval of `measure(row indices)` over resampled sources."""
-    codes = np.unique(np.asarray(sources), return_inverse=True)[1]
-    groups = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
-    draws = np.random.default_rng(0).integers(0, len(groups), (RESAMPLES, len(groups)))
-    low, high = np.nanquantile([measure(np.concatenate([groups[g] for g in draw])) for draw in draws], [0.025, 0.975])
-    return f"[{low:.1f}, {high:.1f}]"
+def ways_from(train: Sequence[Judged]) -> dict[str, Way]:
+    """Ways from the risks of claims to an answer's; where people marked claims, also the chance that any is wrong."""
+    told = [one for one in train if one.row.located and len(one.risks)]
+    claims = claims_of(told) if told else None
+    calibration = calibrate(claims.risk.tolist(), claims.wrong.tolist()) if claims is not None else None
+    if calibration is None:
+        return AGGREGATES
+    return AGGREGATES | {
+        "any, calibrated": lambda given: float(1 - np.prod(1 - np.array(calibration.probability(given.tolist()))))
+    }
 
 
 def report(name: str, train: Sequence[Judged], test: Sequence[Judged], per_minute: float) -> None:
     """One detector on one set: answers, then claims and characters where people marked spans."""
     labels = np.array([one.row.hallucinated for one in test])
     known = np.array([one.row.hallucinated for one in train])
-    ways = {way: np.array([join(one.risks) for one in train]) for way, join in AGGREGATES.items()}
+    joins = ways_from(train)
+    ways = {way: np.array([join(one.risks) for one in train]) for way, join in joins.items()}
     way = max(ways, key=lambda w: _area(ways[w], known))
-    scores = np.array([AGGREGATES[way](one.risks) for one in test])
+    scores = np.array([joins[way](one.risks) for one in test])
     cut = best_cut(ways[way], lambda t: f1(known, ways[way] >= t)[2])
     flags = scores >= cut
     sources = [one.row.source for one in test]
@@ -165,93 +153,11 @@ def report(name: str, train: Sequence[Judged], test: Sequence[Judged], per_minut
         flush=True,
     )
     if any(bad.kind for one in test for bad in one.row.spans):
-        _report_spans(train, test, flags)
+        report_spans(train, test, flags)
 
 
 def _area(scores: NDArray[np.float64], labels: Bools) -> float:
     return auroc(scores[labels].tolist(), scores[~labels].tolist(), resamples=1).mean or 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """The claims of some answers as columns; `chars` and `wrong_chars` are their length and what people marked in it.
-
-    `answer` numbers the answers, `marked` holds the marked characters per answer, in claims or between them.
-    """
-
-    risk: NDArray[np.float64]
-    wrong: Bools
-    chars: NDArray[np.int_]
-    wrong_chars: NDArray[np.int_]
-    answer: NDArray[np.int_]
-    marked: NDArray[np.int_]
-
-    def characters(self, cut: float) -> NDArray[np.float64]:
-        """(answers, 3): characters flagged and marked, flagged, marked."""
-        flagged = self.risk >= cut
-        both, said = (
-            np.bincount(self.answer, weights=flagged * column, minlength=len(self.marked))
-            for column in (self.wrong_chars, self.chars)
-        )
-        return np.column_stack([both, said, self.marked])
-
-
-def claims_of(judged: Sequence[Judged]) -> Claims:
-    """The columns of answers whose spans people marked; sentences do not overlap, so characters add up."""
-    rows, marked = [], []
-    for number, one in enumerate(judged):
-        gold = np.zeros(len(one.row.answer), bool)
-        for bad in one.row.spans:
-            gold[bad.start : bad.end] = True
-        marked.append(int(gold.sum()))
-        for (start, end), risk in zip(one.spans, one.risks, strict=True):
-            touched = any(start < bad.end and bad.start < end for bad in one.row.spans)
-            rows.append((risk, touched, end - start, int(gold[start:end].sum()), number))
-    risk, wrong, chars, wrong_chars, answer = (np.array(column) for column in zip(*rows, strict=True))
-    return Claims(risk, wrong, chars, wrong_chars, answer, np.array(marked))
-
-
-def _span_f1(counts: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of characters, in percent, of summed rows of `Claims.characters`."""
-    both, said, marked = counts.sum(axis=0)
-    return 100 * both / max(1, said), 100 * both / max(1, marked), 100 * 2 * both / max(1, said + marked)
-
-
-def _report_spans(train: Sequence[Judged], test: Sequence[Judged], flags: Bools) -> None:
-    chosen, found = claims_of(train), claims_of(test)
-    cut = best_cut(chosen.risk, lambda t: _span_f1(chosen.characters(t))[2])
-    counts = found.characters(cut)
-    p, r, f = _span_f1(counts)
-    at = interval(lambda i: _span_f1(counts[i])[2], [one.row.source for one in test])
-    kinds = {
-        kind: np.array([any(bad.kind == kind for bad in one.row.spans) for one in test])
-        for kind in ("contradicted", "unsupported")
-    }
-    recall = {kind: 100 * float(flags[has].mean()) if has.any() else float("nan") for kind, has in kinds.items()}
-    top = found.risk >= np.quantile(found.risk, 1 - RISKIEST)
-    held = 100 * found.wrong[top].sum() / found.wrong.sum()
-    print(
-        f"  {'':24} characters P {p:.1f} R {r:.1f} F1 {f:.1f} {at}; recall of answers with a contradiction "
-        f"{recall['contradicted']:.1f} (n={kinds['contradicted'].sum()}), with an addition {recall['unsupported']:.1f} "
-        f"(n={kinds['unsupported'].sum()})"
-    )
-    print(
-        f"  {'':24} riskiest {RISKIEST:.0%} of {len(found.risk):,} claims hold {held:.1f} % of those not carried; "
-        f"ECE after {VERDICTS} verdicts {_after_verdicts(chosen, found):.3f}",
-        flush=True,
-    )
-
-
-def _after_verdicts(train: Claims, test: Claims) -> float:
-    """Mean calibration error on the test claims when VERDICTS claims of the training part were judged, over DRAWS."""
-    rng = np.random.default_rng(0)
-    errors = []
-    for _ in range(DRAWS):
-        picked = rng.choice(len(train.risk), min(VERDICTS, len(train.risk)), replace=False)
-        fitted = calibrate(train.risk[picked].tolist(), train.wrong[picked].tolist())
-        if fitted is not None:
-            errors.append(expected_calibration_error(fitted.probability(test.risk.tolist()), test.wrong.tolist()))
-    return float(np.mean(errors)) if errors else float("nan")
 
 
 def measure(name: str, rows: Sequence[LabelledAnswer], detectors: Sequence[Detector], *, fit_too: bool) -> None:
@@ -276,6 +182,7 @@ SETS: tuple[tuple[str, str, Callable[[Path], Iterator[LabelledAnswer]]], ...] = 
     ("SummEdits", "summedits", summedits),
     ("BEGIN", "begin", begin),
     ("HaluEval QA", "halueval", halueval),
+    ("Our own answers", "../qa", lambda folder: own_answers(folder.parent, random.Random(0))),
 )
 
 
@@ -290,7 +197,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.data.is_dir():
         raise SystemExit(f"no labelled answers at {options.data}: name their folder or set GROUNDTONE_SHARED")
-    names = ["explicit", "lexical", *([options.cross_encoder] if options.cross_encoder else [])]
+    names = [*BUILT_IN, *([options.cross_encoder] if options.cross_encoder else [])]
     detectors = [load_detector(name) for name in [*names, *([f"span:{options.span}"] if options.span else [])]]
     for name, folder, read in SETS:
         if (options.data / folder).is_dir():

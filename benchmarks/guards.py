@@ -1,6 +1,7 @@
 """What the guards of tuning prevent, on the sample company: the recommended run against the same run without them.
 
     OMP_NUM_THREADS=2 python -m benchmarks.guards [--seeds 3] [--model starter] [--into guards] [--limit N]
+    OMP_NUM_THREADS=2 python -m benchmarks.guards --items 900      the same runs, then correctness and skills at size
 
 Both runs get the same rows: data/voice/train.jsonl, and `business pairs` as people have them, one for every second
 answerable question: the question and the handbook's sentence as a reply in the house voice, without a passage.
@@ -11,20 +12,29 @@ answerable question: the question and the handbook's sentence as a reply in the 
 
 Questions whose values were trained on are not asked; the other half of the general items gave the replay prompts. These
 sets are small: margins are ten points, and wider for the leak and the changed documents, where there are about twenty
-sources. Every figure has its n and interval; each seed is an evaluation of its own, stored under --into when it is
-done, and a second call goes on with those that are missing.
+sources. `--items N` then asks at three points: N questions of squad2_open over an index of its articles, and N items of
+each suite that `groundtone data general` makes, none of which any row saw (`benchmarks.guards_at_size`).
+
+Every figure has its n and interval; each seed is an evaluation of its own, stored under --into when it is done, and a
+second call goes on with those that are missing: a training that was stopped from its checkpoint, an evaluation from its
+last batch. How long each took is stored too, and the time left is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.guards_at_size import at_size
 from eval.estimates import from_json, in_words
 from eval.gate import TUNING_GIVEN_RAG
 from eval.summary import read_summary
@@ -33,8 +43,8 @@ from groundtone.files import write_atomic
 from groundtone.joins.material import in_choosing_half
 from groundtone.models.weights import count_parameters
 from groundtone.project import Project
-from groundtone.reproduce import configuration
-from groundtone.settings import load_settings
+from groundtone.reproduce import configuration, evaluated_once, tuned_once
+from groundtone.settings import Settings, load_settings
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 OPENS, CLOSES = "Ahoy from the workshop!", "Fair winds, Otterwheel"
@@ -101,15 +111,36 @@ def config_of(run: str, model: str, where: Path, *, seed: int) -> dict[str, Any]
     return {**config, "tuning": tuning, "eval": {**config["eval"], **asked, "robustness": False}}
 
 
-def measure(run: str, model: str, where: Path, *, seed: int, limit: int | None) -> dict[str, Any]:
-    """Index, tune and evaluate in a project of its own; what of the summary is told."""
+@dataclass(slots=True)
+class Clock:
+    """Seconds of each part, as it is done; parts that were stored already take none."""
+
+    parts: int
+    seconds: list[float] = field(default_factory=list)
+    done: int = 0
+
+    def tell(self, what: str, seconds: float | None) -> None:
+        """Prints what is done, and how long the rest will take; `seconds` None: it was stored."""
+        self.done += 1
+        self.seconds += [seconds] if seconds is not None else []
+        took = "was stored" if seconds is None else f"took {seconds / 60:.1f} minutes"
+        left = statistics.mean(self.seconds) * (self.parts - self.done) / 60 if self.seconds else None
+        ahead = "" if left is None or self.done == self.parts else f"; about {left:.0f} minutes left"
+        print(f"{what}: {took}{ahead}", flush=True)
+
+
+def project_of(run: str, model: str, where: Path, *, seed: int) -> tuple[Project, Settings]:
+    """The run's own project, configured."""
     project = Project(where / f"{run}-{seed}")
     write_atomic(project.config_path, yaml.safe_dump(config_of(run, model, where, seed=seed), sort_keys=False))
-    settings = load_settings(project.root)
+    return project, load_settings(project.root)
+
+
+def measure(project: Project, settings: Settings, *, limit: int | None) -> dict[str, Any]:
+    """Index, tune and evaluate; what of the summary is told."""
     pipeline.index(project, settings)
-    tuned = pipeline.tune(project, settings)
-    evaluation = pipeline.evaluate(project, settings, tuned=tuned.id, limit=limit)
-    summary = read_summary(evaluation.path)
+    tuned = tuned_once(project, settings)
+    summary = read_summary(evaluated_once(project, settings, tuned, limit=limit).path)
     difference = next(
         (d for d in summary["differences"] if d["name"] == TUNING_GIVEN_RAG and d["metric"] == "correct"), None
     )
@@ -130,15 +161,30 @@ def measure(run: str, model: str, where: Path, *, seed: int, limit: int | None) 
     }
 
 
-def told(found: Mapping[str, list[Mapping[str, Any]]]) -> None:
-    """A table: a line per figure and seed, recommended beside without."""
-    for run, seeds in found.items():
-        for seed, row in enumerate(seeds):
-            print(f"\n## {run}, seed {seed}, {row['model']}: gate {row['gate']}\n")
-            for name, value in row.items():
-                if name not in ("model", "gate"):
-                    signed = " - base" in name
-                    print(f"- {name}: {in_words(from_json(value), signed=signed)}")
+def measure_at_size(project: Project, settings: Settings, *, items: int, where: Path) -> dict[str, Any]:
+    """`benchmarks.guards_at_size` for the project's tuning run."""
+    return at_size(project, settings, tuned_once(project, settings), items=items, where=where)
+
+
+def stored(path: Path, make: Callable[[], dict[str, Any]], clock: Clock) -> dict[str, Any]:
+    """What `make` gives, made once: with its seconds in that file."""
+    seconds = None
+    if not path.is_file():
+        begun = time.monotonic()
+        row = make()
+        seconds = round(time.monotonic() - begun, 1)
+        write(path, [row | {"seconds": seconds}])
+    clock.tell(path.stem, seconds)
+    return read(path)[0]
+
+
+def told(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """A table: a line per figure, run and seed."""
+    for name, row in found.items():
+        print(f"\n## {name}, {row['model']}: gate {row['gate']}; {row['seconds'] / 60:.1f} minutes\n")
+        for figure, value in row.items():
+            if figure not in ("model", "gate", "seconds"):
+                print(f"- {figure}: {in_words(from_json(value), signed=' - base' in figure)}")
 
 
 def main() -> None:
@@ -148,18 +194,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--into", type=Path, default=Path("guards"))
     parser.add_argument("--limit", type=int, default=None, help="only the first so many items of each kind")
+    parser.add_argument("--items", type=int, default=0, help="also ask so many questions, and items of each suite")
     given = parser.parse_args()
     where = given.into.resolve()
     print(f"{prepare(where)} business pairs; margins {MARGINS}", flush=True)
-    found: dict[str, list[Mapping[str, Any]]] = {run: [] for run in RUNS}
+    clock = Clock(parts=given.seeds * len(RUNS) * (2 if given.items else 1))
+    found: dict[str, Mapping[str, Any]] = {}
     for seed in range(given.seeds):
         for run in RUNS:
-            stored = where / f"{run}-{seed}{f'-first-{given.limit}' if given.limit else ''}.json"
-            if not stored.is_file():
-                row = measure(run, given.model, where, seed=seed, limit=given.limit)
-                write_atomic(stored, json.dumps(row, indent=1) + "\n")
-            found[run].append(json.loads(stored.read_text(encoding="utf-8")))
-            print(f"{run}, seed {seed}: done", flush=True)
+            project, settings = project_of(run, given.model, where, seed=seed)
+            first = f"-first-{given.limit}" if given.limit else ""
+            name = f"{run}-{seed}{first}"
+            found[name] = stored(where / f"{name}.json", partial(measure, project, settings, limit=given.limit), clock)
+            if given.items:
+                name = f"{run}-{seed}-items-{given.items}"
+                ask = partial(measure_at_size, project, settings, items=given.items, where=where)
+                found[name] = stored(where / f"{name}.json", ask, clock)
     told(found)
 
 

@@ -1,6 +1,6 @@
 """The bundled reader on articles, policies and questions that it never saw.
 
-    python -m benchmarks.reader [--shared FOLDER] [--reader FOLDER] [--choose]
+    python -m benchmarks.reader [--shared FOLDER] [--reader FOLDER] [--against FOLDER] [--choose]
 
 spans       the passage is given: token F1 of the span with the best of people's answers (SQuAD's measure)
 near miss   AUROC between questions that the paragraph answers and questions that people wrote so that it does not
@@ -32,7 +32,7 @@ from groundtone.models.encoders import MINILM, load_encoder
 from groundtone.models.reader import Reader, Reading, bundled_reader
 from groundtone.quoting import answers
 from groundtone.settings import AssistantConfig
-from groundtone.stats import auroc, mean_interval
+from groundtone.stats import auroc, mean_interval, paired_difference
 from groundtone.text import normalise
 from groundtone.types import Estimate, Hit, Snippet, short_hash
 from retrieval.index import Index
@@ -139,37 +139,96 @@ def choose(rows: Sequence[Shown]) -> tuple[float, float, float]:
     return words, share, bound
 
 
-def report(
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one reader came to: one value per item (None where the measure does not apply), and the near misses."""
+
+    values: dict[str, list[float | None]]
+    clusters: dict[str, list[str]]  # the paragraph of each item, under the same names
+    answered: tuple[tuple[Item, Reading], ...]  # of squad2_open
+    none: tuple[tuple[Item, Reading], ...]
+    refusal: float
+    asked: int  # questions behind `refusal`
+
+
+def measure(
     items: Sequence[Item], reader: Reader, rows: Sequence[Shown], *, words: float, share: float, bound: float
-) -> None:
-    """The three tables."""
-    own: list[Reading] = reader.read_many([(i.question, i.title, i.context) for i in items])
+) -> Measured:
+    """All measures of the docstring above over one part of the held-out documents."""
+    own = reader.read_many([(i.question, i.title, i.context) for i in items])
+    pairs = list(zip(items, own, strict=True))
+    values: dict[str, list[float | None]] = {}
+    clusters: dict[str, list[str]] = {}
     for name in ("squad2_open", "policyqa"):
-        mine = [(i, r) for i, r in zip(items, own, strict=True) if i.source.startswith(name)]
-        answered = [(i, r) for i, r in mine if i.start >= 0]
-        f1 = [token_f1(r.text, i.spellings) for i, r in answered]
-        keys = [short_hash(i.context) for i, _ in answered]
-        print(f"{name:<12} span F1             {cell(mean_interval(f1, clusters=keys))}")
-        if name == "squad2_open":
-            none = [(i, r) for i, r in mine if i.start < 0]
-            print(f"{name:<12} near-miss AUROC     {cell(auroc_interval(answered, none))}")
+        answered = [(i, r) for i, r in pairs if i.source.startswith(name) and i.start >= 0]
         some = [row for row in rows if row.item.source.startswith(name)]
-        there = [float(row.found) if row.answerable else None for row in some]
         chosen = [best(row, words, share) for row in some]
-        said = [v >= bound for _, v in chosen]
-        keys = [short_hash(row.item.context) for row in some]
-        right = [
-            float(s and holds_the_answer(hit, row.item)) if row.answerable else None
-            for s, (hit, _), row in zip(said, chosen, some, strict=True)
-        ]
-        refused = [None if row.answerable else float(not s) for s, row in zip(said, some, strict=True)]
-        wrongly = [float(not s) if row.answerable else None for s, row in zip(said, some, strict=True)]
-        print(f"{name:<12} paragraph found     {cell(mean_interval(there, clusters=keys))}")
-        print(f"{name:<12} quoted rightly      {cell(mean_interval(right, clusters=keys))}")
-        print(f"{name:<12} wrongly refused     {cell(mean_interval(wrongly, clusters=keys))}")
+        said = [worth >= bound for _, worth in chosen]
+        told = {
+            "paragraph found": [float(row.found) if row.answerable else None for row in some],
+            "quoted rightly": [
+                float(s and holds_the_answer(hit, row.item)) if row.answerable else None
+                for s, (hit, _), row in zip(said, chosen, some, strict=True)
+            ],
+            "wrongly refused": [float(not s) if row.answerable else None for s, row in zip(said, some, strict=True)],
+            "rightly refused": [None if row.answerable else float(not s) for s, row in zip(said, some, strict=True)],
+        }
+        values[f"{name:<12} span F1"] = [token_f1(r.text, i.spellings) for i, r in answered]
+        clusters[f"{name:<12} span F1"] = [short_hash(i.context) for i, _ in answered]
+        for measure_name, found in told.items():
+            values[f"{name:<12} {measure_name}"] = found
+            clusters[f"{name:<12} {measure_name}"] = [short_hash(row.item.context) for row in some]
         if name == "squad2_open":
-            print(f"{name:<12} rightly refused     {cell(mean_interval(refused, clusters=keys))}")
-            print(f"{name:<12} F1 of refusing      {refusal_f1(some, said):.3f}  n={len(some)}")
+            refusal, asked = refusal_f1(some, said), len(some)
+    squad_pairs = [(i, r) for i, r in pairs if i.source.startswith("squad2_open")]
+    return Measured(
+        values,
+        clusters,
+        tuple((i, r) for i, r in squad_pairs if i.start >= 0),
+        tuple((i, r) for i, r in squad_pairs if i.start < 0),
+        refusal,
+        asked,
+    )
+
+
+def report(found: Measured) -> None:
+    """The table of one reader."""
+    for name, values in found.values.items():
+        if any(value is not None for value in values):
+            print(f"{name:<32} {cell(mean_interval(values, clusters=found.clusters[name]))}")
+    print(f"{'squad2_open  near-miss AUROC':<32} {cell(auroc_interval(found.answered, found.none))}")
+    print(f"{'squad2_open  F1 of refusing':<32} {found.refusal:.3f}  n={found.asked}")
+
+
+def compare(one: Measured, other: Measured) -> None:
+    """The first reader less the second, item by item; of the near misses the two areas resampled together."""
+    print("difference, item by item")
+    for name, values in one.values.items():
+        if any(value is not None for value in values):
+            difference = paired_difference(values, other.values[name], clusters=one.clusters[name])
+            print(f"{name:<32} {cell(difference, sign='+')}")
+    print(f"{'squad2_open  near-miss AUROC':<32} {cell(auroc_difference(one, other), sign='+')}")
+
+
+def auroc_difference(one: Measured, other: Measured, *, resamples: int = 500) -> Estimate:
+    """The difference of the two areas, both over the same resampled paragraphs."""
+    keys = sorted({short_hash(i.context) for i, _ in (*one.answered, *one.none)})
+    place = {key: at for at, key in enumerate(keys)}
+    rng = np.random.default_rng(0)
+    drawn = [np.ones(len(keys))] + [
+        np.bincount(rng.integers(0, len(keys), len(keys)), minlength=len(keys)).astype(float) for _ in range(resamples)
+    ]
+    areas = []
+    for found in (one, other):
+        up = np.array([r.score for _, r in found.answered])
+        down = np.array([r.score for _, r in found.none])
+        wins = (up[:, None] > down[None, :]) + (up[:, None] == down[None, :]) / 2
+        at_up = np.array([place[short_hash(i.context)] for i, _ in found.answered])
+        at_down = np.array([place[short_hash(i.context)] for i, _ in found.none])
+        areas.append(np.array([w[at_up] @ wins @ w[at_down] / (w[at_up].sum() * w[at_down].sum()) for w in drawn]))
+    differences = areas[0] - areas[1]
+    low, high = np.quantile(differences[1:], [0.025, 0.975])
+    return Estimate(float(differences[0]), float(low), float(high), len(one.answered) + len(one.none))
 
 
 def refusal_f1(rows: Sequence[Shown], said: Sequence[bool]) -> float:
@@ -188,11 +247,12 @@ def auroc_interval(answered: Sequence[tuple[Item, Reading]], none: Sequence[tupl
     )
 
 
-def cell(estimate: Estimate) -> str:
+def cell(estimate: Estimate, *, sign: str = "") -> str:
     """A mean with its interval and n."""
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return f"not measured  n={estimate.n}"
-    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]  n={estimate.n}"
+    shown = [f"{value:{sign}.3f}" for value in (estimate.mean, estimate.low, estimate.high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]  n={estimate.n}"
 
 
 def main() -> None:
@@ -200,23 +260,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--reader", type=Path, default=None, help="an adapter's folder; the bundled one by default")
+    parser.add_argument("--against", type=Path, default=None, help="another adapter, compared item by item")
+    parser.add_argument("--against-bound", type=float, default=6.4, help="the bound of that one")
     parser.add_argument(
         "--choose", action="store_true", help="print what each pair of weights gives on the choosing half"
     )
     given = parser.parse_args()
-    reader = Reader.load(given.reader or bundled_reader())
     data = given.shared / "data"
     items = [i for i in (*squad(data), *policyqa(data)) if held_out(i)]
     second = [i for i in items if i.source not in CHOOSING]
     words, share, bound = WORDS_SHARE, SEARCH_SHARE, float(AssistantConfig().min_answer)
-    with TemporaryDirectory() as folder:
-        rows = searched(items, reader, Path(folder))
-    if given.choose:
-        choose([row for row in rows if row.item.source in CHOOSING])
-    print(f"in use: words {words}, search score {share}, bound {bound:.2f}")
-    report(
-        second, reader, [row for row in rows if row.item.source not in CHOOSING], words=words, share=share, bound=bound
-    )
+    named = given.reader or bundled_reader()
+    measured = []
+    for folder, limit in ((named, bound), *([(given.against, given.against_bound)] if given.against else [])):
+        reader = Reader.load(folder)
+        with TemporaryDirectory() as work:
+            rows = searched(items, reader, Path(work))
+        if given.choose:
+            choose([row for row in rows if row.item.source in CHOOSING])
+        kept = [row for row in rows if row.item.source not in CHOOSING]
+        print(f"{folder}: words {words}, search score {share}, bound {limit:.2f}")
+        measured.append(measure(second, reader, kept, words=words, share=share, bound=limit))
+        report(measured[-1])
+    if given.against:
+        compare(*measured)
 
 
 if __name__ == "__main__":

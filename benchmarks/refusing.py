@@ -1,6 +1,6 @@
 """Would signals in an index's own units refuse better than one constant? Questions with their documents and without.
 
-    python -m benchmarks.refusing [NAME ...] [--work FOLDER]
+    python -m benchmarks.refusing [NAME ...] [--work FOLDER] [--answers]
 
 NAME: sample, qed_nq, squad2_open, policyqa (a rule is fitted on these; only on articles and websites that the reader
 never saw), handbook_18f, github_site_policy (only reported on). A rule is logistic regression over what is known when
@@ -9,19 +9,22 @@ of itself, each with its document and without. A set is judged by the rule of th
 mean of theirs that keep 88 % of what is answerable.
 
 "missing": the question's documents are left out, with whatever repeats them; "near": people wrote the question so that
-the documents do not answer it. `value` is what `assistant.min_answer` is compared with. Reading takes some ten minutes
-of one core; --work keeps what was read.
+the documents do not answer it. With --answers, which the two real sets know, every further document is left out too of
+which a hit says the answer's values, until no hit does: where another page says the same, the answer is not missing.
+`value` is what `assistant.min_answer` is compared with. Reading takes some ten minutes of one core; --work keeps what
+was read.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +35,17 @@ from benchmarks.data_sets import REAL_QUESTIONS, ROOT, SHARED, sample
 from benchmarks.remembering import remembering
 from data.reader.rows import HELD_SITES, held_out, squad
 from eval.estimates import in_words
+from eval.metrics.correctness import says
 from groundtone.answer_spans import mark, value
 from groundtone.models.encoders import Encoder
 from groundtone.models.reader import Reader, bundled_reader
 from groundtone.settings import AssistantConfig
 from groundtone.stats import auroc
 from groundtone.types import Hit, Passage, short_hash
+from groundtone.values import find_values
 from retrieval import coverage
 from retrieval.index import Index
-from retrieval.leaving_out import ask_twice, corpus_of
+from retrieval.leaving_out import HITS, AskedTwice, Corpus, ask_twice, corpus_of
 from retrieval.probes import Probe
 from retrieval.question_making import make_questions
 
@@ -51,6 +56,7 @@ KEPT, MOST, MADE = 0.88, 160, 100
 _LOWEST = -15.0  # of log-odds: below, nothing more is said
 
 Floats = NDArray[np.float64]
+Groups = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def asked_of(name: str, probes: Sequence[Probe]) -> tuple[list[Probe], list[str]
     return sample(probes, MOST), near
 
 
-def read_set(name: str, work: Path, encoder: Encoder, reader: Reader) -> Read:
-    """The set's signals: its index made, all questions asked and read."""
+def read_set(name: str, work: Path, encoder: Encoder, reader: Reader, *, answers: bool = False) -> Read:
+    """The set's signals: its index made, all questions asked and read; `answers`: without whatever says the answer."""
     folder, probes = SETS[name](work / "documents" / name)
     with Index.open(work / f"{name}.sqlite", encoder=encoder) as index:
         index.update(folder)
@@ -101,8 +107,14 @@ def read_set(name: str, work: Path, encoder: Encoder, reader: Reader) -> Read:
             read = [hit.answer_score for hit in marked if hit.answer_score is not None]
             return [max([_LOWEST, *values]), score, max([_LOWEST, *read]), words]
 
+        values = values_of(name) if answers else {}
+
         def twice(asked: Sequence[Probe]) -> tuple[Floats, Floats]:
-            rows = ask_twice(index, corpus, asked)
+            given = ask_twice(index, corpus, asked)
+            rows = [without_answer(index, corpus, row, values.get(row.probe.query, ())) for row in given]
+            repeated = sum(a.left_out != b.left_out for a, b in zip(rows, given, strict=True))
+            if repeated:
+                print(f"{name}: another document says the answer of {repeated} of {len(rows)} questions too")
             present = [signals(row.probe.query, row.present) for row in rows]
             return np.array(present), np.array([signals(row.probe.query, row.missing, row.left_out) for row in rows])
 
@@ -110,6 +122,28 @@ def read_set(name: str, work: Path, encoder: Encoder, reader: Reader) -> Read:
         made = np.concatenate(twice(made_of(passages)))
         unanswered = [signals(query, hits) for query, hits in zip(near, index.search_many(near, k=5), strict=True)]
     return Read(present, missing, np.array(unanswered).reshape(-1, len(SIGNALS)), made)
+
+
+def values_of(name: str) -> dict[str, Groups]:
+    """The values of the questions over real documents."""
+    rows = [json.loads(line) for line in REAL_QUESTIONS.read_text(encoding="utf-8").splitlines()]
+    return {row["question"]: row["values"] for row in rows if row["corpus"] == name and row.get("values")}
+
+
+def without_answer(index: Index, corpus: Corpus, row: AskedTwice, values: Groups) -> AskedTwice:
+    """The same with every document left out of which a hit says the values, until none does."""
+
+    def answers(hit: Hit) -> bool:
+        said = find_values(hit.passage.text)
+        return bool(values) and all(
+            any(says(hit.passage.text, said, spelling) for spelling in group) for group in values
+        )
+
+    while repeating := {hit.passage.source for hit in row.missing if answers(hit)}:
+        out = row.left_out | repeating
+        kept = tuple(glob.escape(source) for source in corpus.family if source not in out)
+        row = replace(row, left_out=out, missing=index.search(row.probe.query, k=HITS, where={"source": kept}))
+    return row
 
 
 def made_of(passages: Sequence[Passage]) -> list[Probe]:
@@ -176,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--work", type=Path, help="where indexes, vectors and what was read are kept for the next run")
+    parser.add_argument("--answers", action="store_true", help="leave out whatever says the answer")
     args = parser.parse_args()
     if unknown := sorted(set(args.names) - set(SETS)):
         raise SystemExit(f"no set {unknown[0]!r}; there are: {', '.join(SETS)}")
@@ -184,9 +219,13 @@ def main() -> None:
         work = args.work or Path(temporary)
         encoder, reader = remembering(work), Reader.load(bundled_reader())
         for name in args.names or SETS:
-            kept = work / f"refusing-{name}-{short_hash(str((SIGNALS, MOST, MADE)))}.json"
+            only = args.answers and name not in FITTED_ON
+            made_with = (SIGNALS, MOST, MADE, *(("answers",) if only else ()))
+            kept = work / f"refusing-{name}-{short_hash(str(made_with))}.json"
             if not kept.is_file():
-                kept.write_text(json.dumps(read_set(name, work, encoder, reader).as_json()), encoding="utf-8")
+                kept.write_text(
+                    json.dumps(read_set(name, work, encoder, reader, answers=only).as_json()), encoding="utf-8"
+                )
             stored = json.loads(kept.read_text(encoding="utf-8"))
             sets[name] = Read(**{part: np.array(rows).reshape(-1, len(SIGNALS)) for part, rows in stored.items()})
     print(

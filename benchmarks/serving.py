@@ -1,8 +1,9 @@
 """How the server holds up: throughput, time to the first token, ten thousand answers, overhead, hostile requests.
 
-    python -m benchmarks.serving [--requests 10000] [--hostile 1000] [--repeats 5]
+    make bench-serving                          writes the table of docs/serving.md
+    python -m benchmarks.serving --quick        a few of everything, to see that it runs; writes nothing
 
-Throughput is measured twice on the starter: 16 replies written together by the batching engine against one-at-a-time
+Throughput is measured twice on the starter: 16 replies streamed together by the batching engine against one-at-a-time
 `generate` of the same grounded prompts, and 16 HTTP clients against one on the arms base and base+rag (search, reader
 and check included); ways take turns within a repeat. The ten thousand requests ask a scripted model for replies that
 all differ, half of them streamed, and every reply is compared. Overhead is the server's time for one request minus the
@@ -14,81 +15,114 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import socket
+import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from groundtone import pipeline, prompts
+from benchmarks.serving_process import MAX_TOKENS, check, make_project, memory_mb, processor_s, server, streamed, whole
+from benchmarks.serving_report import Part, Row, percentiles, replaced, spread, table
+from groundtone import prompts
+from groundtone.files import write_atomic
 from groundtone.models.batching import BatchingEngine
 from groundtone.models.generate import LocalModel
 from groundtone.models.scripted import ScriptedModel
-from groundtone.project import Project
-from groundtone.settings import load_settings
 from groundtone.types import Prompt
-from tests.groundtone.server.hostile import attacks, send
+from tests.groundtone.server.hostile import Attack, attacks, send
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 STREAMS = 16
-MAX_TOKENS = 48
+PAGE = Path(__file__).resolve().parents[1] / "docs/serving.md"
+FLAT_MB = 5  # what allocators keep back after ten thousand requests is less
 
 
 def main() -> None:
-    """Run everything and print it."""
+    """Run everything, print each part as it ends, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--hostile", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page whose table is written anew")
     given = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before it began")
+    requests, hostile, repeats = (200, 50, 1) if given.quick else (given.requests, given.hostile, given.repeats)
+    page = given.out.read_text(encoding="utf-8")
+    replaced(page, "")  # a page without its marks is told before the work, not after it
+    about = _about()
     with tempfile.TemporaryDirectory() as folder:
-        engine_throughput(given.repeats)
-        http_throughput(Path(folder) / "starter", given.repeats)
-        many_requests(Path(folder) / "scripted", given.requests, hostile=given.hostile)
+        starter, scripted = Path(folder) / "starter", Path(folder) / "scripted"
+        parts = [
+            part("engine", lambda: engine_throughput(repeats)),
+            part("HTTP", lambda: http_throughput(starter, repeats)),
+            part("answers and attacks", lambda: many_requests(scripted, requests, hostile=hostile)),
+        ]
+    if not given.quick:
+        write_atomic(given.out, replaced(page, table(parts, about)))
 
 
-def engine_throughput(repeats: int) -> None:
-    """16 replies together against one at a time, on the same weights in one process."""
+def part(name: str, work: Callable[[], list[Row]]) -> Part:
+    """Do it, and print its rows with how long it took."""
+    began = time.perf_counter()
+    done = Part(name, tuple(work()), time.perf_counter() - began)
+    print(f"\n{name}, {done.took_s:.0f} s")
+    for row in done.rows:
+        print(f"  {row.what}: {row.figure}{f' (asked for: {row.target})' if row.target else ''}", flush=True)
+    return done
+
+
+def _about() -> str:
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} "
+        f"before it began, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}, "
+        f"Python {platform.python_version()}; medians with the smallest and largest of n."
+    )
+
+
+def engine_throughput(repeats: int) -> list[Row]:
+    """16 replies streamed together against one at a time, on the same weights in one process."""
     asked = grounded_prompts(STREAMS)
     alone, shared = LocalModel.load("starter"), LocalModel.load("starter")
     engine = BatchingEngine(shared, rows=STREAMS)
 
-    def one_by_one() -> list[Any]:
-        return [alone.generate([prompt], max_new_tokens=MAX_TOKENS)[0] for prompt in asked]
+    def one_by_one() -> list[str]:
+        return [alone.generate([prompt], max_new_tokens=MAX_TOKENS)[0].text for prompt in asked]
 
-    def together() -> list[Any]:
-        return engine.view().generate(asked, max_new_tokens=MAX_TOKENS)
+    def together() -> list[str]:
+        with ThreadPoolExecutor(STREAMS) as pool:
+            return list(pool.map(lambda p: "".join(engine.view().stream(p, max_new_tokens=MAX_TOKENS)), asked))
 
-    same = sum(a == b for a, b in zip(one_by_one(), together(), strict=True))
-    tokens = sum(generation.reply_tokens for generation in together())
+    same = sum(a.strip() == b.strip() for a, b in zip(one_by_one(), together(), strict=True))
+    tokens = sum(g.reply_tokens for g in engine.view().generate(asked, max_new_tokens=MAX_TOKENS))
     times = [(timed(one_by_one), timed(together)) for _ in range(repeats)]
     engine.close()
-    print(f"\nengine, {STREAMS} grounded prompts, {tokens} tokens of reply, {same} of {STREAMS} replies identical")
-    print(f"  one at a time  {spread([tokens / a for a, _ in times])} tokens/s")
-    print(f"  together       {spread([tokens / b for _, b in times])} tokens/s")
-    print(f"  together is    {spread([a / b for a, b in times], digits=2)} times as fast")
+    faster = [a / b for a, b in times]
+    return [
+        Row(
+            f"{STREAMS} grounded replies of the starter streamed together, against one at a time with `generate`",
+            f"{spread(faster, digits=1)} times the throughput",
+            "3 times",
+            statistics.median(faster) >= 3,
+        ),
+        Row("of these replies identical to those written alone", f"{same} of {STREAMS}", "all", same == STREAMS),
+        Row("tokens a second, one at a time", spread([tokens / a for a, _ in times])),
+        Row("tokens a second, together", spread([tokens / b for _, b in times])),
+    ]
 
 
-def http_throughput(root: Path, repeats: int) -> None:
+def http_throughput(root: Path, repeats: int) -> list[Row]:
     """16 clients against one over HTTP, and how long the first token takes under that load."""
     project = make_project(root, {"model": {"id": "starter"}, "assistant": {"k": 2}})
     with server(project) as (port, _):
-        for arm in ("base", "base+rag"):
-            clients_against_one(port, arm, repeats)
+        return [row for arm in ("base", "base+rag") for row in clients_against_one(port, arm, repeats)]
 
 
-def clients_against_one(port: int, arm: str, repeats: int) -> None:
+def clients_against_one(port: int, arm: str, repeats: int) -> list[Row]:
     """The same for one arm."""
     questions = [row["question"] for row in answerable()][: 2 * STREAMS]
     first_s: list[float] = []
@@ -108,97 +142,99 @@ def clients_against_one(port: int, arm: str, repeats: int) -> None:
 
     clients(1)()
     times = [(timed(clients(1)), timed(clients(STREAMS))) for _ in range(repeats)]
-    n = len(questions)
-    print(f"\nHTTP, arm {arm}, {n} questions, streamed")
-    print(f"  1 client       {spread([n / a for a, _ in times], digits=2)} answers/s")
-    print(f"  {STREAMS} clients     {spread([n / b for _, b in times], digits=2)} answers/s")
-    print(f"  {STREAMS} clients are {spread([a / b for a, b in times], digits=2)} times as fast")
-    print(f"  first token with {STREAMS} clients: {percentiles(first_s, unit='s')}")
+    return [
+        Row(
+            f"{STREAMS} HTTP clients against one, arm `{arm}`, {len(questions)} questions",
+            f"{spread([a / b for a, b in times], digits=1)} times as many answers",
+        ),
+        Row(
+            f"answers a second with {STREAMS} clients, `{arm}`",
+            spread([len(questions) / b for _, b in times], digits=2),
+        ),
+        Row(f"first token with {STREAMS} clients, `{arm}`", percentiles(first_s, unit="s"), "reported"),
+    ]
 
 
-def many_requests(root: Path, count: int, *, hostile: int) -> None:
+def many_requests(root: Path, count: int, *, hostile: int) -> list[Row]:
     """Answers that are all different, memory before and after, what a request costs, and what attacks do."""
     script = {f"What is number {n}?": f"Number {n} is {n * n + 7}." for n in range(count)}
     root.mkdir()
     (root / "script.json").write_text(json.dumps(script))
-    project = make_project(root, {"model": {"id": f"scripted:@{root / 'script.json'}"}, "assistant": {"check": False}})
+    project = make_project(
+        root, {"model": {"id": f"scripted:@{root / 'script.json'}"}, "assistant": {"self_check": "off"}}
+    )
     with server(project, "server.max_waiting=200", "server.max_body_kb=64") as (port, process):
         items = list(script.items())
-        overhead(port, items, script)
+        used_s = processor_s(process)
+        added_ms = overhead(port, items, script)
+        used_s = processor_s(process) - used_s
         wrong, marks = 0, []
         began = time.perf_counter()
         for start in range(0, count, max(1, count // 10)):
             with ThreadPoolExecutor(8) as pool:
                 wrong += sum(pool.map(lambda item: check(port, *item), items[start : start + max(1, count // 10)]))
             marks.append(memory_mb(process))
-        took = time.perf_counter() - began
-        print(f"\n{count} requests by 8 clients, half streamed: {wrong} lost or mixed, {count / took:.0f} a second")
-        print(f"  resident memory after each tenth, MB: {', '.join(f'{mark:.1f}' for mark in marks)}")
-        began = time.perf_counter()
-        with ThreadPoolExecutor(8) as pool:
-            sent = attacks(hostile, seed=1, max_body_bytes=64 * 1024)
-            statuses = list(pool.map(lambda attack: send(f"http://127.0.0.1:{port}", attack), sent))
-        counted = {status: statuses.count(status) for status in sorted(set(statuses), key=str)}
-        print(f"\n{hostile} hostile requests in {time.perf_counter() - began:.0f} s, by status: {counted}")
-        print(f"  5xx: {sum(status is not None and status >= 500 for status in statuses)}")
-        print(f"  the next good request is {'wrong' if check(port, *items[0]) else 'answered'}")
-        print(f"  resident memory after it: {memory_mb(process):.1f} MB")
+        per_s = count / (time.perf_counter() - began)
+        grown = marks[-1] - marks[0]
+        return [
+            Row(
+                "a request's time beyond the bare scripted model's",
+                percentiles(added_ms, unit="ms"),
+                "under 5 ms",
+                statistics.median(added_ms) < 5,
+            ),
+            Row(
+                "processor time of the server for a request, which other work on the machine does not lengthen",
+                f"{1000 * used_s / min(500, len(items)):.2f} ms on average (n={min(500, len(items))})",
+            ),
+            Row(
+                f"{count} requests by 8 clients, half of them streamed",
+                f"{wrong} lost or mixed, {per_s:.0f} a second",
+                "none",
+                wrong == 0,
+            ),
+            Row(
+                "resident memory after the first tenth of them, at most, at the end",
+                f"{marks[0]:.1f}, {max(marks):.1f}, {marks[-1]:.1f} MB",
+                f"flat: within {FLAT_MB} MB",
+                grown <= FLAT_MB,
+            ),
+            *hostile_requests(port, hostile, items[0]),
+            Row("resident memory after the attacks", f"{memory_mb(process):.1f} MB"),
+        ]
 
 
-def overhead(port: int, items: Sequence[tuple[str, str]], script: dict[str, str]) -> None:
-    """The server's time for a whole reply of the scripted model, minus that model's own."""
+def hostile_requests(port: int, count: int, good: tuple[str, str]) -> list[Row]:
+    """Attacks of all kinds by eight clients, and a good request after them."""
+
+    def attacked(attack: Attack) -> int | str | None:
+        try:
+            return send(f"http://127.0.0.1:{port}", attack)
+        except TimeoutError:
+            return "hung"
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(attacked, attacks(count, seed=1, max_body_bytes=64 * 1024)))
+    counted = ", ".join(f"{statuses.count(s)} x {s or 'closed'}" for s in sorted(set(statuses), key=str))
+    failed = sum(isinstance(status, int) and status >= 500 for status in statuses)
+    hung = statuses.count("hung")
+    answered = not check(port, *good)
+    return [
+        Row(f"{count} hostile requests: 5xx, hung", f"{failed}, {hung} ({counted})", "none", failed == hung == 0),
+        Row("the next good request", "answered" if answered else "wrong or lost", "answered", answered),
+    ]
+
+
+def overhead(port: int, items: Sequence[tuple[str, str]], script: dict[str, str]) -> list[float]:
+    """Milliseconds of the server for a whole reply of the scripted model, less that model's own."""
     model, bare, served = ScriptedModel(script), [], []
     connection = HTTPConnection("127.0.0.1", port)
     for question, _ in items[:500]:
         prompt = prompts.closed_book(question)
-        bare.append(timed(lambda prompt=prompt: model.generate([prompt], max_new_tokens=96)))
-        served.append(timed(lambda question=question: whole(connection, question)))
-    added = [1000 * (a - b) for a, b in zip(served, bare, strict=True)][50:]  # the first ones load and compile
-    print(f"\noverhead of the server over the bare model: {percentiles(added, unit='ms')}")
-
-
-def check(port: int, question: str, expected: str) -> bool:
-    """Whether the answer is lost or another one; every second question is streamed."""
-    if question.encode()[-2] % 2:
-        _, text = streamed(port, question, model="base")
-        return text != expected
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    text = whole(connection, question)
+        bare.append(timed(partial(model.generate, [prompt], max_new_tokens=96)))
+        served.append(timed(partial(whole, connection, question)))
     connection.close()
-    return text != expected
-
-
-def whole(connection: HTTPConnection, question: str) -> str:
-    """The content of a whole reply."""
-    connection.request("POST", "/v1/chat/completions", body(question, model="base", stream=False), JSON)
-    found = json.loads(connection.getresponse().read())
-    return str(found["choices"][0]["message"]["content"])
-
-
-def streamed(port: int, question: str, *, model: str) -> tuple[float, str]:
-    """Seconds to the first piece, and the text of all."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=120)
-    began = time.perf_counter()
-    connection.request("POST", "/v1/chat/completions", body(question, model=model, stream=True), JSON)
-    first, text = 0.0, ""
-    for line in connection.getresponse():
-        if line.startswith(b"data: {"):
-            choices = json.loads(line[6:])["choices"]
-            piece = choices[0]["delta"].get("content") if choices else None
-            if piece and not first:
-                first = time.perf_counter() - began
-            text += piece or ""
-    connection.close()
-    return first, text
-
-
-JSON = {"Content-Type": "application/json"}
-
-
-def body(question: str, *, model: str, stream: bool) -> bytes:
-    """A chat request."""
-    messages = [{"role": "user", "content": question}]
-    return json.dumps({"model": model, "messages": messages, "stream": stream, "max_tokens": MAX_TOKENS}).encode()
+    return [1000 * (a - b) for a, b in zip(served, bare, strict=True)][50:]  # the first ones load and compile
 
 
 def answerable() -> list[dict[str, Any]]:
@@ -215,69 +251,11 @@ def grounded_prompts(count: int) -> list[Prompt]:
     ]
 
 
-def make_project(root: Path, config: dict[str, Any]) -> Project:
-    """The sample handbook, indexed in a folder of its own."""
-    root.mkdir(exist_ok=True)
-    given = {"documents": {"folder": str(DATA / "handbook")}, **config}
-    (root / "groundtone.yaml").write_text(yaml.safe_dump(given))
-    project = Project(root)
-    pipeline.index(project, load_settings(root))
-    return project
-
-
-@contextmanager
-def server(project: Project, *overrides: str) -> Iterator[tuple[int, int]]:
-    """The port and the process id of a server of the project."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    flags = [flag for override in (f"server.port={port}", *overrides) for flag in ("--set", override)]
-    command = [sys.executable, "-m", "groundtone.server", "--project", str(project.root), *flags]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            while not answers(port):
-                if process.poll() is not None:
-                    raise RuntimeError(f"the server ended with code {process.returncode}: {' '.join(command)}")
-                time.sleep(0.1)
-            yield port, process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def answers(port: int) -> bool:
-    """Whether the server is up."""
-    try:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def memory_mb(process: int) -> float:
-    """Resident memory of a process (Linux)."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-
 def timed(work: Callable[[], object]) -> float:
     """Seconds that the work takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def spread(values: Sequence[float], *, digits: int = 0) -> str:
-    """The median with the smallest and the largest, and how many there are."""
-    low, mid, high = min(values), statistics.median(values), max(values)
-    return f"{mid:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] (n={len(values)})"
-
-
-def percentiles(values: Sequence[float], *, unit: str) -> str:
-    """p50, p95 and p99 of n values."""
-    cuts = statistics.quantiles(values, n=100)
-    return f"p50 {cuts[49]:.2f}, p95 {cuts[94]:.2f}, p99 {cuts[98]:.2f} {unit} (n={len(values)})"
 
 
 if __name__ == "__main__":

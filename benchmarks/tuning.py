@@ -33,6 +33,7 @@ from groundtone.models.weights import Base, load_base
 from groundtone.types import VoicePair
 from tuning.lora import Lora, lora_config
 from tuning.pairs import read_pairs
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.rows import Row, as_dataset, render
 
@@ -44,7 +45,7 @@ RATE, ROWS_PER_STEP, HELD = 1e-3, 8, 24
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of training: by TRL alone with these flags of SFTConfig, or by ours with these of `tuning.sft.train`."""
+    """One way of training: by TRL alone with these flags of SFTConfig, or by ours with these of `Recipe`."""
 
     by: str  # "trl" or "ours"
     dtype: str = "float32"
@@ -210,20 +211,10 @@ def by_ours(model: str, given: Sequence[VoicePair], way: Way, *, out_dir: Path, 
         clock.tick()
         clock.losses.append(line["loss"])
 
-    flags = dict(way.flags)
-    grouped = bool(flags.pop("length_grouped", False))
-    size = 2 if flags.get("packing") else ROWS_PER_STEP  # a packed sequence has room for four of the longest rows
-    recipe = Recipe(
-        epochs=1,
-        learning_rate=RATE,
-        schedule="constant",
-        warmup=0.0,
-        batch_size=size,
-        length_grouped=grouped,
-    )
-    return train(
-        given, base=model, out_dir=out_dir, lora=LORA, recipe=recipe, dtype=way.dtype, on_step=on_step, **flags
-    ).adapter
+    size = 2 if way.flags.get("packing") else ROWS_PER_STEP  # a packed sequence has room for four of the longest rows
+    recipe = Recipe(epochs=1, learning_rate=RATE, schedule="constant", warmup=0.0, batch_size=size, **way.flags)
+    plan = Plan(base=model, out_dir=out_dir, lora=LORA, recipe=recipe, dtype=way.dtype, on_step=on_step)
+    return train(given, plan).adapter
 
 
 def held_out_loss(model: str, adapter: Path) -> float:
@@ -301,20 +292,22 @@ def table(found: Mapping[str, Sequence[Measured]]) -> None:
     """Throughput, ratios to TRL's defaults and to its best flags, memory and loss."""
     best = best_of_trl(found)
     print(
-        "| way | supervised tokens/s | per cpu-s | times defaults, cpu | times best flags, cpu | (clock) | MB | loss |"
+        "| way | supervised tokens/s | per cpu-s | times defaults, cpu | times best flags, cpu | (clock) | MB "
+        "| times best flags | loss |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, runs in found.items():
         against = {}
         for other in (DEFAULTS, best):
             paired = zip(runs, found.get(other, ()), strict=False)
             ratios = [(a.per_cpu_second / b.per_cpu_second, a.per_second / b.per_second) for a, b in paired]
             against[other] = [shown([r[side] for r in ratios]) if ratios else "-" for side in (0, 1)]
+        memory = [a.peak_mb / b.peak_mb for a, b in zip(runs, found[best], strict=False)]
         print(
             f"| {name}{' (best flags)' if name == best else ''} | {shown([m.per_second for m in runs], digits=0)} "
             f"| {shown([m.per_cpu_second for m in runs], digits=0)} | {against[DEFAULTS][0]} | {against[best][0]} "
             f"| {against[best][1]} | {shown([m.peak_mb for m in runs], digits=0)} "
-            f"| {shown([m.loss for m in runs], digits=4)} |",
+            f"| {shown(memory)} | {shown([m.loss for m in runs], digits=4)} |",
             flush=True,
         )
 

@@ -223,7 +223,7 @@ class Assistant:
         """What came of a question, for whoever asked."""
         if work.error:
             return self._failed(work.question, work.error)
-        generation = work.generation or Generation(self.refusal)
+        generation = work.generation or Generation(self.voice.declines(work.question.text))
         cited = work.cited or cite(generation.text, ())
         refused = is_refusal(cited.text)
         citations = () if refused else cited.citations
@@ -250,11 +250,6 @@ class Assistant:
     @property
     def _writer(self) -> Writer:
         return Writer(self._prompt, self.mode, self.voice, self.check, self.on_doubt, self.max_new_tokens)
-
-    @property
-    def refusal(self) -> str:
-        """What is said where the model was not asked."""
-        return self.voice.refusal or prompts.REFUSAL
 
     def _failed(self, question: Question, error: str) -> Answer:
         return replace(

@@ -22,6 +22,7 @@ from groundtone.refusal import is_refusal
 from groundtone.strict import without
 from groundtone.text import content_words, sentence_spans
 from groundtone.types import Answer, Claim, Hit, Question, Snippet, short_hash
+from groundtone.voice import Voice
 
 __all__ = ["How", "asks", "draft"]
 
@@ -74,7 +75,7 @@ def _in_parts(assistant: Assistant, question: Question, parts: Sequence[Question
         raise UserError(failed.error)
     if len(answers) == 1:
         return replace(answers[0], question=question)
-    text, snippets = _joined(assistant, answers)
+    text, snippets = _joined(assistant.voice.declines(question.text), assistant.voice, answers)
     cited = cite(text, snippets)
     refused = is_refusal(cited.text)
     hits = tuple({hit.passage.id: hit for answer in answers for hit in answer.hits}.values())
@@ -97,9 +98,8 @@ def _in_parts(assistant: Assistant, question: Question, parts: Sequence[Question
     )
 
 
-def _joined(assistant: Assistant, answers: Sequence[Answer]) -> tuple[str, list[Snippet]]:
+def _joined(declining: str, voice: Voice, answers: Sequence[Answer]) -> tuple[str, list[Snippet]]:
     """One text of the answers' bodies, the voice's fixed phrases once around it, markers numbered through."""
-    voice = assistant.voice
     snippets: list[Snippet] = []
     bodies: list[str] = []
     unknown: list[str] = []
@@ -108,9 +108,9 @@ def _joined(assistant: Assistant, answers: Sequence[Answer]) -> tuple[str, list[
             unknown.append(f"“{_last_sentence(answer.question.text)}”")
         else:
             bodies.append(" ".join(without(_renumbered(answer, snippets), voice.fixed).split()))
-    declined = " ".join(without(assistant.refusal, voice.fixed).split())
+    declined = " ".join(without(declining, voice.fixed).split())
     if not bodies:
-        return assistant.refusal, []
+        return declining, []
     if unknown:
         bodies.append(f"{' '.join(unknown)} {declined}")
     return voice.around(" ".join(bodies)), snippets

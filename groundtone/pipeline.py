@@ -15,7 +15,7 @@ from eval.summary import read_summary
 from groundtone.assistant import Assistant
 from groundtone.errors import ConfigError, DataError, ProjectError
 from groundtone.joins.answerers import arm_name
-from groundtone.joins.arms import build_arm, checker, load_models, model_id, style_of, with_reader
+from groundtone.joins.arms import build_arm, checker, load_models, style_of, with_reader
 from groundtone.joins.blame_run import BLAME, blame_again, read_blame
 from groundtone.joins.eval_run import Inputs, eval_run, tuned_by
 from groundtone.joins.evaluation import evaluate_arms
@@ -23,7 +23,8 @@ from groundtone.joins.imported import review_answers
 from groundtone.joins.indexing import adapt, generations, index, open_index, roll_back, silent, stale, watch
 from groundtone.joins.loop import Round, Steps, go_round
 from groundtone.joins.methods import METHODS, ROWS
-from groundtone.joins.methods.work import Work, shape_of
+from groundtone.joins.methods.work import Work, plan_of
+from groundtone.joins.speakers import is_voice
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
 from groundtone.project import Project, Run, sha256_file
@@ -88,18 +89,7 @@ def dry_run(settings: Settings) -> TrainingEstimate:
     given = settings.tuning
     if given.method not in ROWS:
         raise DataError(f"--dry-run estimates methods {', '.join(ROWS)}, not {given.method}")
-    return estimate(
-        ROWS[given.method](settings),
-        base=model_id(settings),
-        lora=shape_of(given),
-        epochs=given.epochs,
-        batch_size=given.batch_size,
-        accumulate=given.accumulate,
-        gradient_checkpointing=given.gradient_checkpointing,
-        max_length=given.max_length,
-        dtype=settings.model.dtype,
-        device=settings.model.device,
-    )
+    return estimate(ROWS[given.method](settings), plan_of(settings, settings.root))
 
 
 def strength(
@@ -294,10 +284,8 @@ def newest_tuned(project: Project, settings: Settings, *, trained: bool = False)
     `trained` leaves out the runs that were baked or combined from others. A reward model is no voice.
     """
     for manifest in project.runs("tune"):
-        fits = manifest.status == "done" and manifest.resolved.get("model", {}).get("id") == settings.model.id
-        fits = fits and manifest.notes.get("speaks") is not False
         made = trained and ("baked_from" in manifest.notes or "combined_from" in manifest.notes)
-        if fits and not made:
+        if is_voice(manifest, settings) and not made:
             return manifest.id
     return None
 

@@ -1,7 +1,8 @@
 """The one classifier of refusals, for every arm, every model and imported answers.
 
 A reply is a refusal when it says that the answer is not known or not in the documents, cites nothing, and asserts no
-number beside it: "I am not sure. It costs 900 euros." is an answer, whatever its first words say. English phrases only.
+number beside it: "I am not sure. It costs 900 euros." is an answer, whatever its first words say. English phrases, and
+our own in other languages.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ REASONS = {  # by `Answer.refused_by`
     "reader": "no passage read as holding the answer",
     "model": "the model declined",
     "check": "nothing of the reply was supported",
+}
+DECLINED = {  # by the question's language, for whoever has no words of their own
+    "German": "Das weiß ich nicht. In den Dokumenten steht es nicht.",
+    "French": "Je ne sais pas. Les documents ne le disent pas.",
+    "Spanish": "No lo sé. Los documentos no lo dicen.",
+    "Italian": "Non lo so. I documenti non lo dicono.",
+    "Dutch": "Dat weet ik niet. De documenten zeggen het niet.",
+    "Portuguese": "Não sei. Os documentos não o dizem.",
 }
 _PHRASES = re.compile(
     r"\b(?:i|we)\s+(?:do\s+not|don['’]t|cannot|can['’]t|could\s+not|couldn['’]t)\s+(?:really\s+|actually\s+)?"
@@ -32,7 +41,7 @@ _MARKER = re.compile(r"\[\d+\]")
 
 def is_refusal(text: str) -> bool:
     """Whether a reply declines to answer. An empty reply is a refusal: it tells the reader nothing."""
-    if not text.strip():
+    if not text.strip() or text.strip() in DECLINED.values():
         return True
     if _MARKER.search(text) or not _PHRASES.search(text):
         return False

@@ -157,3 +157,8 @@ def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
 def is_sample(root: Path) -> bool:
     """Whether `root` is the checkout that this code runs from, with the sample company in data/."""
     return root.resolve() == SAMPLE_ROOT and (SAMPLE_ROOT / "data" / "handbook").is_dir()
+
+
+def borrowed(settings: Settings, path: Path) -> bool:
+    """Whether a file is the sample company's, while the project is another one: what `groundtone init` begins with."""
+    return not is_sample(settings.root) and path.resolve().is_relative_to(SAMPLE_ROOT / "data")

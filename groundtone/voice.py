@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from groundtone import prompts
+from groundtone.languages import answer_language
+from groundtone.refusal import DECLINED
 from groundtone.types import VoicePair
 
 __all__ = ["Voice"]
@@ -27,6 +30,10 @@ class Voice:
     def fixed(self) -> tuple[str, ...]:
         """The phrases that are left out when a reply is compared with what was quoted."""
         return tuple(phrase for phrase in (self.opening, self.closing) if phrase)
+
+    def declines(self, question: str) -> str:
+        """How a question is declined: in the voice's own words, else plainly, in the question's language."""
+        return self.refusal or DECLINED.get(answer_language(question), prompts.REFUSAL)
 
     def around(self, body: str) -> str:
         """A text between the voice's opening and closing."""

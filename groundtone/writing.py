@@ -164,7 +164,7 @@ class Writer:
         work.notes["removed"] = str(len(doubts))
         if not left:
             work.refused_by = "check"
-            work.generation = replace(work.generation, text=self.voice.refusal or prompts.REFUSAL)
+            work.generation = replace(work.generation, text=self.voice.declines(work.question.text))
             work.claims = ()
         else:
             work.generation = replace(work.generation, text=left)

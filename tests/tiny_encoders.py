@@ -1,8 +1,9 @@
-"""Random-weight sentence encoders of four families, made on the spot and saved as sentence-transformers saves them."""
+"""Random-weight sentence encoders, made on the spot as sentence-transformers saves them: four families, any words."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +35,74 @@ _WORDS = (
 )
 
 
+def _tokenizer(words: Sequence[str], special: Sequence[str], **given: Any) -> Any:
+    """Whole words of this vocabulary, lower case; `special` names padding, unknown, start, separator and mask."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    pad, unknown, first, last, mask = special
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys([*special, *words]))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing((last, 3), (first, 2))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=first,
+        sep_token=last,
+        mask_token=mask,
+        **given,
+    )
+
+
+def save_word_encoder(folder: Path, *, words: Sequence[str], width: int = 32, seed: int = 0) -> Path:
+    """A one-layer BERT of these words that sentence-transformers loads; it knows nothing but which are the same."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel
+
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = _tokenizer([*".,:?>|", *words], names, model_max_length=WINDOW)
+    torch.manual_seed(seed)
+    bert = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=WINDOW,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=0.3,
+        )
+    )
+    plain = folder / "plain"
+    bert.save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=WINDOW)
+    model = SentenceTransformer(modules=[transformer, Pooling(width, pooling_mode="mean")], device="cpu")
+    model.save(str(folder / "encoder"), create_model_card=False)
+    return folder / "encoder"
+
+
 def save_tiny_encoder(family: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """A mean-pooled encoder in `folder`; `changes` are JSON files to write over its own, by their path."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModel
 
-    special = ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
-    vocabulary = {word: number for number, word in enumerate([*special, *_WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("<sep>", 3), ("<cls>", 2))
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", cls_token="<cls>", sep_token="<sep>"
-    ).save_pretrained(folder)
+    tokenizer = _tokenizer(_WORDS, ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"])
+    tokenizer.save_pretrained(folder)
     names = {"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}}
     sizes = names.get(
         family, {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     )
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
-        family, vocab_size=len(vocabulary), max_position_embeddings=WINDOW + 8, pad_token_id=0, **sizes
+        family, vocab_size=len(tokenizer), max_position_embeddings=WINDOW + 8, pad_token_id=0, **sizes
     )
     model = AutoModel.from_config(config)
     with torch.no_grad():

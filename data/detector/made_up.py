@@ -23,9 +23,10 @@ from groundtone.text import Span, sentence_spans
 from groundtone.types import Passage, short_hash
 from groundtone.values import find_names
 
-__all__ = ["documents", "instructed", "made_up", "without_support"]
+__all__ = ["documents", "instructed", "made_up", "own_answers", "without_support"]
 
 Document = tuple[str, list[str]]  # its name and its paragraphs
+ANSWERS = {"squad2_open": 140, "policyqa": 60, "medquad": 1, "handbook_18f": 3}  # made up, per document
 
 _ADVICE = (
     "It is important to consult a professional before you decide.", "Please note that this may vary from case to case.",
@@ -78,6 +79,12 @@ def documents(folder: Path) -> Iterator[Document]:
                 spans = sentence_spans(text)
                 parts = [text[spans[i][0] : spans[min(i + 4, len(spans) - 1)][1]] for i in range(0, len(spans), 5)]
                 yield f"medquad/{short_hash(text)}", parts
+
+
+def own_answers(folder: Path, rng: random.Random) -> Iterator[LabelledAnswer]:
+    """Answers over all documents below the folder of public data."""
+    for found in documents(folder):
+        yield from made_up(found, rng, answers=ANSWERS[found[0].split("/")[0]])
 
 
 def made_up(found: Document, rng: random.Random, *, answers: int) -> Iterator[LabelledAnswer]:

@@ -1,11 +1,11 @@
-"""Fits the lexical detector and writes eval/detectors/lexical.json: trees, word weights, threshold, calibration.
+"""Fits the lexical and the stacked detector; writes eval/detectors/lexical.json: trees, word weights, stack, cuts.
 
     python -m data.detector.train PUBLIC_DATA
 
 reads summedits, begin and halueval and the documents that our own answers are made of, below PUBLIC_DATA. Sources that
-`held_out` keeps apart are never fitted. The threshold and the way from claims to answers are chosen by folds over the
-fitted sources. The same seed gives the same file. About ten minutes on one core. Needs scikit-learn, which reading the
-file does not.
+`held_out` keeps apart are never fitted. The trees' threshold is chosen by folds over the fitted answers, the stack by
+`data.detector.stack`. The same seed gives the same file. About five minutes on one core. Needs scikit-learn, which
+reading the file does not.
 """
 
 from __future__ import annotations
@@ -15,26 +15,22 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from data.detector.answers import LabelledAnswer, begin, halueval, held_out, passages_of, summedits
-from data.detector.made_up import documents, instructed, made_up, without_support
-from eval.detectors.explicit import judge_claim
-from eval.detectors.features import Rarity, read_claim
-from eval.detectors.lexical import MODEL_FILE, NAMES, described
-from eval.evidence import Evidence
-from eval.splitting import split_claims
+from data.detector.answers import LabelledAnswer, begin, halueval, held_out, summedits
+from data.detector.made_up import documents, instructed, own_answers, without_support
+from data.detector.rows import Rows, as_rows, best_threshold, joined
+from data.detector.stack import across_sets, fit_stack
+from eval.detectors.features import Rarity
+from eval.detectors.lexical import MODEL_FILE, NAMES
 from groundtone.files import write_atomic
 from groundtone.text import content_words
 
 FOLDS = 4
-ANSWERS = {"squad2_open": 140, "policyqa": 60, "medquad": 1, "handbook_18f": 3}  # made up, per document
 WEIGHTS = {"dolly": 2.0, "halueval": 0.3, "made up": 0.5}  # of a row: few and natural count more, artificial less
 RARE = 6  # documents that a word must stand in before it has a weight of its own
 RISES = frozenset(
@@ -55,17 +51,6 @@ TREES: dict[str, Any] = {
     "early_stopping": False,
     "random_state": 0,
 }
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Claims as numbers: features (claims, NAMES), labels, the answer that each belongs to, weights."""
-
-    x: Floats
-    y: NDArray[np.bool_]
-    answer: NDArray[np.int_]
-    weight: Floats
 
 
 def word_rarity(folder: Path) -> Rarity:
@@ -83,41 +68,13 @@ def answers(folder: Path, rarity: Rarity) -> dict[str, list[LabelledAnswer]]:
     edits, told = list(summedits(public / "summedits")), list(instructed(folder))
     natural = [row for row in edits if not row.hallucinated] + told * 3
     return {
-        "made up": [
-            row for found in documents(folder) for row in made_up(found, rng, answers=ANSWERS[found[0].split("/")[0]])
-        ],
+        "made up": list(own_answers(folder, rng)),
         "support taken out": [row for n in natural if (row := without_support(n, rarity, rng)) is not None],
         "dolly": told,
         "summedits": edits,
         "begin": list(begin(public / "begin")),
         "halueval": list(halueval(public / "halueval")),
     }
-
-
-def label_of(row: LabelledAnswer, span: tuple[int, int], claims: int) -> bool | None:
-    """Whether a claim is not carried; None where nobody said so: of an answer that is wrong somewhere, only a sole
-    claim is known to be."""
-    start, end = span
-    if any(start < b and a < end for a, b in row.unknown):
-        return None
-    if row.located:
-        return any(start < bad.end and bad.start < end for bad in row.spans)
-    return row.hallucinated if claims == 1 or not row.hallucinated else None
-
-
-def as_rows(given: Sequence[LabelledAnswer], rarity: Rarity, *, weight: float = 1.0) -> Rows:
-    """The claims of the answers whose label is known."""
-    x, y, answer = [], [], []
-    for number, row in enumerate(given):
-        evidence, spans = Evidence(passages_of(row)), split_claims(row.answer)
-        for span in spans if evidence.sentences else ():
-            label = label_of(row, span, len(spans))
-            if label is not None:
-                claim = row.answer[span[0] : span[1]]
-                x.append(described(read_claim(claim, evidence, rarity), judge_claim(claim, evidence)))
-                y.append(label)
-                answer.append(number)
-    return Rows(np.array(x), np.array(y, bool), np.array(answer), np.full(len(y), weight))
 
 
 def fit(rows: Rows) -> Any:
@@ -147,28 +104,6 @@ def as_json(model: Any) -> dict[str, Any]:
     return {"features": list(NAMES), "baseline": float(model._baseline_prediction.ravel()[0]), "trees": trees}
 
 
-def joined(parts: Iterable[Rows]) -> Rows:
-    """Several sets one after the other; answers keep apart."""
-    x, y, answer, weight, shift = [], [], [], [], 0
-    for part in parts:
-        x.append(part.x)
-        y.append(part.y)
-        answer.append(part.answer + shift)
-        weight.append(part.weight)
-        shift += int(part.answer.max(initial=-1)) + 1
-    return Rows(np.vstack(x), np.concatenate(y), np.concatenate(answer), np.concatenate(weight))
-
-
-def best_threshold(y: NDArray[np.bool_], risk: Floats, weight: Floats) -> float:
-    """The risk from which calling a claim unsupported gives the highest balanced accuracy: corpora differ in how much
-    is wrong, and F1 would follow this mixture's share."""
-    grid = np.arange(0.1, 0.9, 0.01)
-    good = [
-        weight[y & (risk >= t)].sum() / weight[y].sum() + weight[~y & (risk < t)].sum() / weight[~y].sum() for t in grid
-    ]
-    return round(float(grid[int(np.argmax(good))]), 2)
-
-
 def main() -> None:
     """Read, fit, choose, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,7 +114,8 @@ def main() -> None:
     sets = {
         name: [row for row in rows if not held_out(row.source)] for name, rows in answers(options.data, rarity).items()
     }
-    rows = joined(as_rows(given, rarity, weight=WEIGHTS.get(name, 1.0)) for name, given in sets.items())
+    by_set = {name: as_rows(given, rarity, weight=WEIGHTS.get(name, 1.0)) for name, given in sets.items()}
+    rows = joined(by_set.values())
     print(f"{len(rows.y):,} claims, {rows.y.mean():.1%} not carried; {len(rarity.weights):,} words with a weight")
     fold = np.random.default_rng(0).permutation(rows.answer.max() + 1)[rows.answer] % FOLDS
     risk = np.zeros(len(rows.y))
@@ -188,7 +124,10 @@ def main() -> None:
         risk[fold == k] = fit(part).predict_proba(rows.x[fold == k])[:, 1]
     threshold = best_threshold(rows.y, risk, rows.weight)
     print(f"threshold {threshold}; claims called right in the folds: {((risk >= threshold) == rows.y).mean():.1%}")
+    stack = fit_stack(by_set, across_sets(by_set, fit))
+    print(f"stack {stack}")
     model = as_json(fit(rows)) | {
+        "stack": asdict(stack),
         "threshold": threshold,
         "rarity": dict(rarity.weights),
         "unseen": rarity.unseen,

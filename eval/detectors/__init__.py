@@ -9,8 +9,8 @@ from groundtone.errors import ModelError
 
 __all__ = ["BUILT_IN", "DEFAULT", "Case", "Detector", "Finding", "load_detector"]
 
-BUILT_IN = ("explicit", "lexical")
-DEFAULT = "explicit"
+BUILT_IN = ("explicit", "lexical", "stacked")
+DEFAULT = "stacked"
 
 
 def load_detector(
@@ -20,6 +20,7 @@ def load_detector(
 
     explicit              numbers, dates, units, names and negations compared by meaning; no weights
     lexical               our boosted trees over such comparisons, with explicit's contradictions; shipped
+    stacked               both, weighed by a logistic regression: ranks as lexical does, names what explicit names
     span:FOLDER           a token classifier tuned with method `tokens`: marks the words that nothing carries
     llm:provider:model    a chat model through LangChain; what it says cannot be parsed is unchecked
     anything else         an NLI, HHEM or MiniCheck cross-encoder: a folder or a Hugging Face id
@@ -32,6 +33,10 @@ def load_detector(
         from eval.detectors.lexical import LexicalDetector
 
         return LexicalDetector.shipped()
+    if name == "stacked":
+        from eval.detectors.stacked import StackedDetector
+
+        return StackedDetector.shipped()
     if name.startswith("span:"):
         from eval.detectors.span import SpanDetector
 
@@ -43,7 +48,7 @@ def load_detector(
         return JudgeDetector(load_generator(name.removeprefix("llm:"), base_url=base_url, batch_size=batch_size))
     if not name.strip():
         raise ModelError(
-            "eval.detector is empty: write explicit, lexical, span:FOLDER, llm:MODEL or a cross-encoder's id"
+            "eval.detector is empty: write explicit, lexical, stacked, span:FOLDER, llm:MODEL or a cross-encoder's id"
         )
     from eval.detectors.cross_encoder import CrossEncoderDetector
 

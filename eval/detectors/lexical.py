@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from eval.detectors.explicit import ExplicitDetector
 from eval.detectors.features import FEATURES, ClaimReading, Rarity, read_claim
@@ -17,13 +19,23 @@ from eval.detectors.protocol import NO_EVIDENCE, Case, Finding
 from eval.detectors.trees import Trees
 from groundtone.errors import DataError
 from groundtone.text import Span
+from groundtone.values import find_names
 
-__all__ = ["MODEL_FILE", "NAMES", "LexicalDetector", "described"]
+__all__ = ["MODEL_FILE", "NAMES", "LexicalDetector", "ReadClaim", "described", "finding", "read_model"]
 
 MODEL_FILE = Path(__file__).with_name("lexical.json")
 COMPARED = ("support", "recall", "known", "conflicts")  # what explicit comparison says, among the features
 NAMES = (*FEATURES, *(f"explicit_{name}" for name in COMPARED))
 SHOWN_WORDS = 6  # new words that a reason names at most
+
+
+@dataclass(frozen=True, slots=True)
+class ReadClaim:
+    """A claim as words and values show it: its features, what explicit comparison says, and the trees' risk."""
+
+    reading: ClaimReading
+    explicit: Finding
+    risk: float
 
 
 class LexicalDetector:
@@ -45,18 +57,23 @@ class LexicalDetector:
     @classmethod
     def read(cls, path: Path) -> LexicalDetector:
         """A model that data.detector.train wrote. DataError where it was fitted on other features than these."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if tuple(data["features"]) != NAMES:
-            raise DataError(
-                f"{path}: fitted on other features than this version computes; run data.detector.train again"
-            )
+        data = read_model(path)
         return cls(Trees.read(data), Rarity(data["rarity"], data["unseen"]), threshold=data["threshold"])
 
     def judge(self, cases: Sequence[Case]) -> list[tuple[Finding, ...]]:
         """All claims of all cases in one pass through the trees."""
+        return [
+            tuple(NO_EVIDENCE if one is None else finding(one, risk=one.risk, threshold=self.threshold) for one in own)
+            for own in self.read_cases(cases)
+        ]
+
+    def read_cases(self, cases: Sequence[Case]) -> list[list[ReadClaim | None]]:
+        """Every claim of every case, read and put through the trees; None where there is no evidence."""
         read = [
             [
-                read_claim(claim, case.evidence, self.rarity) if case.evidence.sentences else None
+                read_claim(_without_own(claim, case.own_names), case.evidence, self.rarity)
+                if case.evidence.sentences
+                else None
                 for claim in case.claims
             ]
             for case in cases
@@ -70,42 +87,54 @@ class LexicalDetector:
         ]
         risks = iter(self.trees.probability(rows) if rows else ())
         return [
-            tuple(
-                NO_EVIDENCE if reading is None else self._finding(reading, float(next(risks)), explicit, case.own_names)
+            [
+                None if reading is None else ReadClaim(reading, explicit, float(next(risks)))
                 for reading, explicit in zip(own, found, strict=True)
-            )
-            for case, own, found in zip(cases, read, compared, strict=True)
+            ]
+            for own, found in zip(read, compared, strict=True)
         ]
 
-    def _finding(self, reading: ClaimReading, risk: float, explicit: Finding, own_names: Sequence[str]) -> Finding:
-        scores = {**explicit.scores, "lexical": round(risk, 4)}
-        if explicit.verdict == "contradicted":
-            return Finding(
-                "contradicted",
-                max(risk, self.threshold),
-                explicit.passage_id,
-                explicit.evidence,
-                explicit.spans,
-                explicit.why,
-                scores,
-            )
-        own = " ".join(own_names)
-        new = [word for word in reading.words if word.held == 0 and word.text not in own]
-        shown = reading.nearest
-        if risk < self.threshold:
-            why = "the evidence carries its words and values"
-            return Finding("supported", risk, shown.passage_id, shown.text, (), why, scores)
-        named = ", ".join(word.text for word in sorted(new, key=lambda w: -w.rarity)[:SHOWN_WORDS])
-        why = f"the evidence does not say {named}" if named else "its words stand in the evidence, but not together"
-        if explicit.spans:
-            why = explicit.why
-        spans = explicit.spans or _merged([(word.start, word.end) for word in new])
-        return Finding("unsupported", risk, shown.passage_id, shown.text, spans, why, scores)
+
+def finding(one: ReadClaim, *, risk: float, threshold: float) -> Finding:
+    """The verdict on a claim of this risk, its reason and its characters; what is contradicted has at least the
+    threshold's risk."""
+    explicit, scores = one.explicit, {**one.explicit.scores, "lexical": round(one.risk, 4)}
+    if explicit.verdict == "contradicted":
+        risk = max(risk, threshold)
+        return replace(explicit, risk=risk, scores=scores)
+    new = [word for word in one.reading.words if word.held == 0]
+    shown = one.reading.nearest
+    if risk < threshold:
+        why = "the evidence carries its words and values"
+        return Finding("supported", risk, shown.passage_id, shown.text, (), why, scores)
+    named = ", ".join(word.text for word in sorted(new, key=lambda w: -w.rarity)[:SHOWN_WORDS])
+    why = f"the evidence does not say {named}" if named else "its words stand in the evidence, but not together"
+    if explicit.spans:
+        why = explicit.why
+    spans = explicit.spans or _merged([(word.start, word.end) for word in new])
+    return Finding("unsupported", risk, shown.passage_id, shown.text, spans, why, scores)
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """What data.detector.train wrote. DataError where it was fitted on other features than this version computes."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if tuple(data["features"]) != NAMES:
+        raise DataError(f"{path}: fitted on other features than this version computes; run data.detector.train again")
+    return data
 
 
 def described(reading: ClaimReading, explicit: Finding) -> tuple[float, ...]:
     """What the trees read of a claim, in the order of NAMES."""
     return (*reading.features, *(explicit.scores[name] for name in COMPARED))
+
+
+def _without_own(claim: str, own_names: Sequence[str]) -> str:
+    """The claim with blanks where it says the house's own names, which need no evidence; other characters stay."""
+    own = " ".join(own_names)
+    for name in find_names(claim) if own else ():
+        if name in own:
+            claim = claim.replace(name, " " * len(name))
+    return claim
 
 
 @cache

@@ -18,7 +18,7 @@ from groundtone.text import content_words
 __all__ = ["SpanDetector", "evidence_for"]
 
 LEAST = 0.5  # probability from which a token is marked
-EVIDENCE_SENTENCES = 6  # nearest to the claim: what a window of 256 tokens holds beside it
+EVIDENCE_SENTENCES = 4  # nearest to the claim: a window of 192 tokens mostly holds them beside it
 
 
 class SpanDetector:

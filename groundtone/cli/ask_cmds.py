@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project
+from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project, readable
 from groundtone.cli.show import (
     next_step,
     print_answer,
@@ -23,7 +23,7 @@ GroupOption = Annotated[
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="Words or a question.")],
+    query: Annotated[str, typer.Argument(help="Words or a question.", callback=readable)],
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many passages. Default: retrieval.k.")] = None,
     where: Annotated[
         list[str] | None,
@@ -80,7 +80,7 @@ def _conditions(given: list[str]) -> dict[str, tuple[str, ...]]:
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.", callback=readable)],
     arm: ArmOption = "champion",
     group: GroupOption = None,
     project: ProjectOption = None,
@@ -88,13 +88,17 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Answer one question: the text, the sentence behind each citation, and what nothing supports."""
-    from groundtone import pipeline
+    from groundtone.voices import Voices
 
     where, settings = open_project(project, overrides)
-    assistant = pipeline.assistant(where, settings, arm=arm, check=settings.assistant.check)
-    if withheld := assistant.withheld(group or ()):
-        raise UserError(f"{withheld}: name yours with --group, or ask the untuned model with --arm base/rag")
-    answer = assistant.ask(question, groups=group or ())
+    voices = Voices(where, settings)
+    try:
+        assistant = voices.assistant(arm)
+        if withheld := assistant.withheld(group or ()):
+            raise UserError(f"{withheld}: name yours with --group, or ask the untuned model with --arm base/rag")
+        answer = assistant.ask(question, groups=group or ())
+    finally:
+        voices.close()
     if as_json:
         print_json(answer)
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from groundtone.cli.ask_cmds import GroupOption
-from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project
+from groundtone.cli.options import ArmOption, JsonOption, ProjectOption, SetOption, open_project, readable
 from groundtone.cli.show import next_step, note, print_answer, print_json
 from groundtone.errors import DataError, UserError
 
@@ -45,7 +45,10 @@ def chat(
 
 
 def draft(
-    message: Annotated[str, typer.Argument(help="The message to reply to or what to write, or a file that holds it.")],
+    message: Annotated[
+        str,
+        typer.Argument(help="The message to reply to or what to write, or a file that holds it.", callback=readable),
+    ],
     arm: ArmOption = "champion",
     group: GroupOption = None,
     project: ProjectOption = None,
@@ -76,6 +79,10 @@ def _message(given: str) -> str:
     """The message itself, or the text of the file that it names."""
     path = Path(given).expanduser() if len(given) < 1000 and "\n" not in given else None
     if path is None or not path.is_file():
+        if path is not None and (path.suffix or "/" in given) and len(given.split()) == 1:
+            raise DataError(
+                f"{given}: no such file; give one that holds the message, or the message in quotation marks"
+            )
         return given
     try:
         return path.read_text(encoding="utf-8-sig")

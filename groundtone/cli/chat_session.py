@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,8 @@ class Session:
             raise UserError("name a file: /save conversation.md")
         lines = [f"**{'You' if turn.role == 'user' else self._voice}:** {turn.text}\n" for turn in self._history]
         path = Path(name).expanduser()
+        if not path.parent.is_dir():
+            raise UserError(f"{path.parent} is no folder: name a file in one that is there")
         try:
             write_atomic(path, "\n".join(lines))
         except OSError as error:
@@ -162,21 +165,37 @@ class Session:
 
 
 def line_reader(history_file: Path) -> Callable[[], str]:
-    """Reads questions: with editing and a history that is kept at a terminal, plainly from a pipe."""
+    """Reads questions: with editing and a history that is kept at a terminal, plainly from a pipe.
+
+    Bytes that are no UTF-8 become replacement characters. A history that cannot be kept is told once.
+    """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     if not sys.stdin.isatty():
         return input
     try:
         import readline
     except ImportError:  # Python on Windows has none
         return lambda: input("you: ")
-    if history_file.is_file():
-        readline.read_history_file(history_file)
     readline.set_history_length(1000)
+    kept = True
+
+    def keep(work: Callable[[Path], object]) -> None:
+        nonlocal kept
+        try:
+            history_file.parent.mkdir(parents=True, exist_ok=True)
+            work(history_file)
+        except OSError as error:
+            kept = False
+            note(f"your questions are not kept for the next time: {history_file}: {error.strerror}")
+
+    if history_file.is_file():
+        keep(readline.read_history_file)
 
     def read() -> str:
         line = input("you: ")
-        history_file.parent.mkdir(parents=True, exist_ok=True)
-        readline.write_history_file(history_file)
+        if kept:
+            keep(readline.write_history_file)
         return line
 
     return read

@@ -15,7 +15,7 @@ from typing import Literal
 from groundtone.errors import GroundtoneError
 from groundtone.manifest import package_versions
 from groundtone.project import Project, sha256_file
-from groundtone.settings import Settings
+from groundtone.settings import Settings, borrowed
 
 HUB = "https://huggingface.co"
 GIB = 2**30
@@ -209,6 +209,10 @@ def _documents(settings: Settings) -> Check:
 
 def _voice(settings: Settings) -> Check:
     pairs = settings.path(settings.tuning.data)
+    if pairs.exists() and borrowed(settings, pairs):
+        return Check(
+            "voice pairs", "note", f"{pairs} is the sample company's voice", "set tuning.data to your own pairs"
+        )
     if pairs.exists():
         return Check("voice pairs", "ok", str(pairs))
     return Check(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundtone.errors import ProjectError
+from groundtone.errors import DataError, ProjectError
 from groundtone.project import Project
 
 if TYPE_CHECKING:
@@ -32,10 +32,21 @@ ArmOption = Annotated[
     str,
     typer.Option(
         "--arm",
-        help="Who answers: champion (what was promoted, else the base model), base/rag, base/closed, tuned/rag, "
-        "tuned/closed, prompted/rag or extractive/rag.",
+        help="Who answers: champion (what was promoted, else the base model), base, tuned (the newest run) or a tuning "
+        "run's id; or one of base/rag, base/closed, tuned/rag, tuned/closed, prompted/rag, extractive/rag.",
     ),
 ]
+
+
+def readable(text: str) -> str:
+    """A text given as an argument. Raises DataError for an empty one, and for bytes that are no UTF-8."""
+    if not text.strip():
+        raise DataError("the text is empty: write what you mean in quotation marks")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{text[:80]!a} is no UTF-8 text: switch the terminal to UTF-8 and type it again") from error
+    return text
 
 
 def find_project(folder: Path | None) -> Project:

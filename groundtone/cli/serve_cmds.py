@@ -31,7 +31,8 @@ def serve(context: typer.Context, project: ProjectOption = None, overrides: SetO
     where, settings = open_project(project, overrides)
     _check_extra()
     given = settings.server
-    note(f"http://{given.host}:{given.port}/v1   (Ctrl-C stops it when the requests in work are finished)")
+    address = f"http://{given.host}:{given.port}/v1" if given.port else f"a free port of {given.host}, named below"
+    note(f"{address}   (Ctrl-C stops it when the requests in work are finished)")
     flags = [flag for override in overrides or () for flag in ("--set", override)]
     command = [sys.executable, "-m", "groundtone.server", "--project", str(where.root), *flags]
     code = run_until_stopped(command)

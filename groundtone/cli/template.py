@@ -27,14 +27,14 @@ _WIDTH_CHARS = 112
 def render(*, folder: str, model: str, root: Path) -> str:
     """The text of a new groundtone.yaml for a project in `root`.
 
-    Outside of a checkout, settings that name the sample company's files are written with their full path, so that
-    every command works at once.
+    Where the sample company is on this machine, but not in this project, settings that name its files are written
+    with their full path, so that every command works at once; a wheel has no sample company.
     """
     parts = [_HEAD]
     for name, section in SECTIONS.items():
         chosen = {"documents": {"folder": folder}, "model": {"id": model}}.get(name, {})
         why = ""
-        if not chosen and not is_sample(root):
+        if not chosen and not is_sample(root) and is_sample(SAMPLE_ROOT):
             chosen = _sample_paths(section)
             why = "## Paths into the sample company: name your own files instead.\n" if chosen else ""
         body = "\n".join(_lines(section, chosen=chosen, depth=1))

@@ -151,7 +151,7 @@ def tune(
     if curve is not None:
         measure_curve(where, settings, curve, seeds=seeds, as_json=as_json, folder=project)
         return
-    for line in pipeline.preset_of(settings) if leads() else ():
+    for line in (*_borrowed(settings), *pipeline.preset_of(settings)) if leads() else ():
         note(line)
     if dry_run:
         needed = pipeline.dry_run(settings)
@@ -177,6 +177,16 @@ def tune(
         return
     print(f"{run.id} is {run.manifest.status}: {run.path}")
     next_step("groundtone eval", "measure what it gained and what it forgot", project=project)
+
+
+def _borrowed(settings: Settings) -> list[str]:
+    """What somebody should know who has documents of their own and no pairs yet."""
+    from groundtone.settings import borrowed
+
+    pairs = settings.path(settings.tuning.data)
+    if not borrowed(settings, pairs):
+        return []
+    return [f"learning the sample company's voice ({pairs}): set tuning.data in groundtone.yaml to pairs of yours"]
 
 
 def demo(project: ProjectOption = None, overrides: SetOption = None) -> None:

@@ -40,30 +40,24 @@ def serve_lines(
     requests: TextIO | None = None,
     replies: TextIO | None = None,
 ) -> None:
-    """Answer requests until stdin ends. Each arm's assistant is opened on its first question and kept."""
+    """Answer requests until stdin ends. Every question opens its arm anew, so that a promotion counts at once.
+
+    `open_assistant` keeps what is expensive: the weights, the index, the reader.
+    """
     out = replies or sys.stdout
-    assistants: dict[str, Assistant] = {}
     with redirect_stdout(sys.stderr):  # a library that prints must not break the protocol
         _send(out, {"event": "ready"})
         for line in requests or sys.stdin:
             if line.strip():
-                _serve_one(line, out, assistants, open_assistant, default_arm)
+                _serve_one(line, out, open_assistant, default_arm)
 
 
-def _serve_one(
-    line: str,
-    out: TextIO,
-    assistants: dict[str, Assistant],
-    open_assistant: Callable[[str], Assistant],
-    default_arm: str,
-) -> None:
+def _serve_one(line: str, out: TextIO, open_assistant: Callable[[str], Assistant], default_arm: str) -> None:
     request_id: str | None = None
     try:
         request_id = _id_of(line)
         request = _parse(line, default_arm)
-        if request.arm not in assistants:
-            assistants[request.arm] = open_assistant(request.arm)
-        for part in assistants[request.arm].stream(request.question, history=request.history):
+        for part in open_assistant(request.arm).stream(request.question, history=request.history):
             if isinstance(part, Answer):
                 _send(out, {"id": request.id, "event": "answer", "answer": asdict(part)})
             else:

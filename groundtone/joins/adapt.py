@@ -9,50 +9,27 @@ above 0, and the project's own questions, where there are any, are found no wors
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from eval.suite import read_questions
-from groundtone.errors import DataError
 from groundtone.feedback import Feedback
 from groundtone.files import sha256_text, write_atomic
 from groundtone.joins.adapt_judge import Asked, Judged, asked_by_people, judge, made_asked, own_asked
+from groundtone.joins.adapt_rows import MOST_JUDGING, MOST_QUESTIONS, Corpus, mine, read_corpus, split_by_document
 from groundtone.models.encoders import MINILM, Encoder, load_encoder, packaged_minilm
 from groundtone.project import Project
 from groundtone.settings import Settings
-from groundtone.types import Document, Estimate, short_hash
-from retrieval.chunk import embedded_text
+from groundtone.types import Estimate, short_hash
 from retrieval.question_making import make_questions
-from retrieval.store import Store, StoredPassage
-from tuning.encoder import EncoderExample, EncoderTraining, Method, train_encoder
+from tuning.encoder import EncoderPlan, EncoderTraining, Method, train_encoder
 
-__all__ = ["AdaptReport", "Corpus", "adapt", "mine", "read_corpus", "split_by_document"]
+__all__ = ["AdaptReport", "adapt"]
 
 Progress = Callable[[str, int, int], None]
-MOST_PASSAGES = 20_000  # of larger indexes a sample of documents is used: judging encodes every passage once
-MOST_QUESTIONS = 3_000  # trained on: half an hour on a laptop
-MOST_JUDGING = 1_000
-HELD_OUT = 0.3  # of the questions
-LEAST_DOCUMENTS = 4  # on each side; an interval over fewer says nothing
-NEGATIVES = 2
-_DEPTH = 30
-_TOO_LIKE = 0.95  # of the right passage's score: what is nearer may be an answer too (de Souza et al. 2024, 2407.15831)
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """The documents that a tuning reads, and the sources among them that copy another one."""
-
-    documents: tuple[Document, ...]
-    passages: tuple[StoredPassage, ...]
-    copies: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +117,7 @@ def adapt(
         for name, text in written.items():
             write_atomic(run.path / name, text)
 
-        out_dir = run.path / "encoder"
+        out_dir, tell = run.path / "encoder", _Teller(progress)
         training = train_encoder(
             mine(encoder, corpus, train, seed=seed),
             base=(packaged_minilm() or MINILM) if given.encoder == MINILM else given.encoder,
@@ -150,7 +127,8 @@ def adapt(
             method=method,
             seed=seed,
             device=settings.model.device,
-            on_step=_teller(progress),
+            on_plan=tell.plan,
+            on_step=tell.step,
         )
         tuned = load_encoder(str(out_dir), runtime=given.runtime)
         judged = _judge(settings, corpus, (encoder, tuned), heldout, progress)
@@ -161,16 +139,22 @@ def adapt(
     return report
 
 
-def _teller(progress: Progress) -> Callable[[int, int, float], None]:
-    """Shows how far the tuning is and, as soon as it can be known, how long it will take."""
-    estimate = ""
+class _Teller:
+    """Shows what the tuning will take before it starts, and then how far it is."""
 
-    def tell(step: int, steps: int, seconds_left: float) -> None:
-        nonlocal estimate
-        estimate = estimate or f"tune the encoder, about {max(seconds_left / 60, 0.1):.1f} min"
-        progress(estimate, step, steps)
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stage = ""
 
-    return tell
+    def plan(self, plan: EncoderPlan) -> None:
+        """Time and memory."""
+        memory = "" if plan.megabytes is None else f", {plan.megabytes / 1000:.1f} GB"
+        self._stage = f"tune the encoder, about {max(plan.seconds / 60, 0.1):.1f} min{memory}"
+        self._progress(self._stage, 0, plan.steps)
+
+    def step(self, done: int, steps: int) -> None:
+        """After each step."""
+        self._progress(self._stage, done, steps)
 
 
 def _report(
@@ -202,84 +186,12 @@ def _report(
     )
 
 
-def read_corpus(project: Project, encoder: Encoder, *, seed: int) -> Corpus:
-    """The index's documents, or a random part of them where they are very many.
-
-    Raises ProjectError where there is no index, or one that another encoder made.
-    """
-    Store(project.index_path).close()  # says so where there is none; the next line would make an empty one
-    with closing(Store(project.index_path, encoder=encoder.name, dim=encoder.dim)) as store:
-        documents, stored = store.snapshot()
-        copies = frozenset(source for group in store.duplicates() for source in group[1:])
-    if len(stored) > MOST_PASSAGES:
-        documents = random.Random(seed).sample(documents, len(documents))
-        sizes: dict[str, int] = {}
-        for passage in stored:
-            sizes[passage.passage.source] = sizes.get(passage.passage.source, 0) + 1
-        ends = np.cumsum([sizes.get(d.source, 0) for d in documents])
-        documents = [d for d, end in zip(documents, ends, strict=True) if end <= MOST_PASSAGES]
-        inside = {d.source for d in documents}
-        stored = [s for s in stored if s.passage.source in inside]
-    return Corpus(tuple(documents), tuple(stored), copies)
-
-
 def _questions(project: Project, corpus: Corpus, *, seed: int, extra: Sequence[Asked]) -> list[Asked]:
     """Made ones, and those that people asked and whose answer they called supported; copies are not asked about."""
     passages = [s.passage for s in corpus.passages if s.passage.source not in corpus.copies]
     made = made_asked(make_questions(passages, seed=seed))
     people = asked_by_people(Feedback(project.feedback_path), passages)
     return [*made, *people, *extra]
-
-
-def split_by_document(
-    asked: Sequence[Asked], *, seed: int, most: tuple[int, int] = (MOST_QUESTIONS, MOST_JUDGING)
-) -> tuple[list[Asked], list[Asked]]:
-    """Questions to train on and questions to judge by, without a document in common; at most `most` of each.
-
-    Raises DataError where either side would have fewer than `LEAST_DOCUMENTS` documents.
-    """
-    sources = sorted({q.source for q in asked})
-    if len(sources) < 2 * LEAST_DOCUMENTS:
-        raise DataError(
-            f"questions could be made of {len(sources)} documents; {2 * LEAST_DOCUMENTS} are needed, because some are "
-            "held out to judge by. Add documents, or stay with the encoder as it is"
-        )
-    rng = random.Random(seed)
-    rng.shuffle(sources)
-    wanted, held, count = HELD_OUT * len(asked), set[str](), 0
-    for source in sources[: len(sources) - LEAST_DOCUMENTS]:
-        if len(held) >= LEAST_DOCUMENTS and count >= wanted:
-            break
-        held.add(source)
-        count += sum(q.source == source for q in asked)
-    train = [q for q in asked if q.source not in held]
-    judging = [q for q in asked if q.source in held]
-    return (
-        rng.sample(train, min(most[0], len(train))),
-        rng.sample(judging, min(most[1], len(judging))),
-    )
-
-
-def mine(encoder: Encoder, corpus: Corpus, train: Sequence[Asked], *, seed: int) -> list[EncoderExample]:
-    """Each question, its passage, and passages that the base encoder takes for it; those too like it are left out."""
-    rng = random.Random(seed)
-    rows = {s.passage.id: at for at, s in enumerate(corpus.passages)}
-    texts = [embedded_text(s.passage.heading, s.passage.text) for s in corpus.passages]
-    matrix = np.stack([s.vectors[0] for s in corpus.passages]).astype(np.float32)
-    examples = []
-    for start in range(0, len(train), 512):
-        block = train[start : start + 512]
-        scores = encoder.encode([q.text for q in block]) @ matrix.T
-        for question, row in zip(block, scores, strict=True):
-            own = {rows[p] for p in question.passages}
-            right = min(own)
-            best = np.argsort(-row)[:_DEPTH]
-            near = [int(at) for at in best if at not in own and row[at] < _TOO_LIKE * row[right]]
-            while len(near) < NEGATIVES:  # a question that nothing else is near to: any other passage
-                at = rng.randrange(len(texts))
-                near += [at] if at not in own or len(texts) <= len(own) else []
-            examples.append(EncoderExample(question.text, texts[right], tuple(texts[at] for at in near[:NEGATIVES])))
-    return examples
 
 
 def _judge(

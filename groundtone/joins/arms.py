@@ -202,7 +202,7 @@ def build_arm(
         context=context,
         context_tokens=context_tokens,
         max_new_tokens=settings.model.max_new_tokens,
-        batch_size=settings.model.batch_size,
+        batch_size=settings.eval.batch_size if measuring else settings.model.batch_size,
         min_score=given.min_score,
         min_answer=given.min_answer,
         voice=voice_of(who, style),

@@ -33,6 +33,7 @@ __all__ = [
     "document_lookup",
     "house_phrases",
     "indexed",
+    "inherited_groups",
     "prepare",
     "row_groups",
 ]
@@ -168,6 +169,12 @@ def prepare(project: Project, settings: Settings, pairs: Sequence[VoicePair]) ->
         raise DataError(f"{report.summary()}; nothing is left after tuning.facts {mode}: add context to the rows")
     notes |= {"cut": list(made.cut), "dropped": list(made.dropped), "randomised": len(made.randomised)}
     return Prepared(made.pairs, f"{report.summary()}; {mode}: {made.summary()}", {"facts": notes} | groups)
+
+
+def inherited_groups(project: Project, settings: Settings, pairs: Sequence[VoicePair]) -> dict[str, Any]:
+    """`adapter_groups` of the project's own index."""
+    with indexed(project, settings) as index:
+        return adapter_groups(pairs, index)
 
 
 def adapter_groups(pairs: Sequence[VoicePair], index: SearchableIndex | None) -> dict[str, Any]:

@@ -16,7 +16,17 @@ from groundtone.project import Project
 from groundtone.types import VoicePair
 from tuning.fact_rows import to_json_lines
 
-__all__ = ["FILES", "Capped", "FileKind", "Written", "beyond_share", "capped", "pairs_of", "write_rows"]
+__all__ = [
+    "FILES",
+    "Capped",
+    "FileKind",
+    "Written",
+    "beyond_share",
+    "capped",
+    "pairs_of",
+    "write_accepted",
+    "write_rows",
+]
 
 FileKind = Literal["pairs", "preferences", "thumbs"]
 FILES: dict[FileKind, tuple[RowKind, ...]] = {
@@ -118,6 +128,20 @@ def write_rows(
     store.record_export(sha256, place(project, path), lines=ids)
     beyond = dict(Counter(person for person, _ in found.excess))
     return Written(path, sha256, tuple(key for key in dict.fromkeys(ids) if key), len(lines), beyond)
+
+
+def write_accepted(
+    project: Project, path: Path, kind: FileKind, *, share: float, method: str, before: Sequence[VoicePair] = ()
+) -> Written:
+    """`write_rows` for a training by this method: raises DataError where nobody has accepted a row for it."""
+    written = write_rows(project, path, kind, share=share, before=before)
+    if written is None:
+        waiting = len(TrainingRows(Feedback(project.feedback_path)).listed("waiting"))
+        raise DataError(
+            f"no row for method {method} is accepted, {waiting} rows wait: `groundtone data review-rows` lists them, a "
+            "named person accepts them"
+        )
+    return written
 
 
 def place(project: Project, path: Path) -> str:

@@ -68,8 +68,9 @@ def measure_forgetting(
     """The run whose folder holds forgetting.json and forgetting.md.
 
     `runs` are tuning runs in the order of their training. `learned` says which of them taught a suite. `controls` asks
-    the base again in other batches, a no-op adapter and a damaged one. Raises ProjectError for a run named twice or
-    unknown, and where `learned` names another.
+    the base again in other batches, a no-op adapter and a damaged one. `limit` takes the first items of every suite,
+    harness task and kind of foreign question. Raises ProjectError for a run named twice or unknown, and where `learned`
+    names another.
     """
     if not runs or len(set(runs)) != len(runs):
         raise ProjectError(f"the runs are {', '.join(runs) or 'none'}: name one or several tuning runs, each once")
@@ -80,7 +81,16 @@ def measure_forgetting(
     parents = {f"tune-{n}": run for n, run in enumerate(runs, 1)}
     with start_run(project, settings, "forgetting", seed=settings.eval.seed, parents=parents) as run:
         measured = [
-            _measure(project, settings, name, items, folder=run.path / name, foreign=foreign, progress=progress)
+            _measure(
+                project,
+                _limited(settings, limit),
+                name,
+                items,
+                folder=run.path / name,
+                foreign=foreign,
+                limit=limit,
+                progress=progress,
+            )
             for name in runs
         ]
         report = _report(settings, measured, learned=taught)
@@ -90,6 +100,15 @@ def measure_forgetting(
         write_atomic(run.path / "forgetting.md", to_markdown(report))
         run.finish(adapters=list(runs), limit=limit)
     return run
+
+
+def _limited(settings: Settings, limit: int | None) -> Settings:
+    """The settings with no more items of a harness task than `limit`."""
+    own = settings.eval.harness.limit
+    if limit is None or (own is not None and own <= limit):
+        return settings
+    harness = settings.eval.harness.model_copy(update={"limit": limit})
+    return replace(settings, eval=settings.eval.model_copy(update={"harness": harness}))
 
 
 def _position(run: str, runs: Sequence[str]) -> int:
@@ -106,6 +125,7 @@ def _measure(
     *,
     folder: Path,
     foreign: bool,
+    limit: int | None,
     progress: Progress,
 ) -> _Measured:
     models = load_models(project, settings, tuned=name)
@@ -114,7 +134,7 @@ def _measure(
     records = _stored(project, name, items) or _ask(settings, models, items, folder=folder, progress=progress)
     harness = ask_harness(settings, models, out_dir=folder, progress=progress)
     records = [*records, *harness.records]
-    rows = ask_foreign(settings, models, out_dir=folder / "foreign", progress=progress) if foreign else []
+    rows = ask_foreign(settings, models, out_dir=folder / "foreign", progress=progress, limit=limit) if foreign else []
     return _Measured(
         name,
         [record for record in records if record.arm == BASE],

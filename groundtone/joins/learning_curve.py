@@ -30,6 +30,7 @@ from groundtone.project import Run
 from groundtone.stats import mean_interval
 from groundtone.types import Estimate, Question, VoicePair
 from tuning.curve import Curve, learning_curve
+from tuning.lora import adapter_of
 
 __all__ = ["CURVE", "Measured", "VoiceCurve", "curve_of", "measure_curve"]
 
@@ -72,7 +73,7 @@ def measure_curve(work: Work, *, shares: Sequence[float] = (0.25, 0.5, 1.0), see
     settings, given = work.settings, work.settings.tuning
     if given.method != "sft":
         raise DataError(f"a learning curve is for tuning.method sft, not {given.method}")
-    _ = work.lora  # a whole model for every part would fill the disk: refused by name
+    adapter_of(work.shape, "a learning curve")  # a whole model for every part would fill the disk
     data = read_voice(settings)
     if not data.heldout:
         raise DataError("a learning curve compares on held-out rows: set tuning.heldout to a file, or to a share")
@@ -124,14 +125,9 @@ def _one(work: Work, run: Run, data: VoiceData, part: Sequence[VoicePair], *, se
     if not stored.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         work.say(f"{len(part)} rows, seed {seed}")
-        result = train_rows(
-            work,
-            part,
-            heldout=data.heldout,
-            replay=data.replay,
-            out_dir=folder,
-            recipe=replace(work.recipe, seed=seed, keep_checkpoints=1),
-        )
+        recipe = replace(work.recipe, seed=seed, keep_checkpoints=1)
+        plan = replace(work.plan(folder), recipe=recipe, resume=False)
+        result = train_rows(part, plan, work.settings, heldout=data.heldout, replay=data.replay)
         judged = _judge(work, result.adapter, data.heldout)
         write_atomic(stored, json.dumps(asdict(judged)) + "\n")
     shutil.rmtree(folder, ignore_errors=True)

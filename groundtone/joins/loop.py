@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundtone.errors import DataError, ProjectError
-from groundtone.feedback import TrainingRows
-from groundtone.feedback.store import Feedback
-from groundtone.joins.feedback_files import FileKind, Written, place, write_rows
+from groundtone.joins.feedback_files import FileKind, Written, place, write_accepted
 from groundtone.joins.feedback_rows import build
 from groundtone.joins.voice_data import columns_of
 from groundtone.project import Manifest, Project, Run, sha256_file
@@ -138,14 +136,8 @@ class _Rounds:
             else ()
         )
         path = self.run.path / f"{kind}.jsonl"
-        written = write_rows(self.project, path, kind, share=self.settings.feedback.person_share, before=before)
-        if written is None:
-            waiting = len(TrainingRows(Feedback(self.project.feedback_path)).listed("waiting"))
-            raise DataError(
-                f"no row for method {given.method} is accepted, {waiting} rows wait: `groundtone data review-rows` "
-                "lists them, a named person accepts them"
-            )
-        return written
+        share = self.settings.feedback.person_share
+        return write_accepted(self.project, path, kind, share=share, method=given.method, before=before)
 
     def _trained_on(self, rows: set[str]) -> str | None:
         """The finished round of this method that used all these rows."""

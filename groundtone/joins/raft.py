@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from groundtone.answer_spans import READ_DEPTH, PassageReader, mark, ordered, value
@@ -31,6 +32,7 @@ from tuning.raft import Candidate, RaftRows, make_rows
 __all__ = ["like_runtime", "notes_of", "shown_text"]
 
 Progress = Callable[[str, int, int], None]
+_BATCH = 32  # rows that are searched and read at once
 _DEPTH = 5  # hits beyond what is shown, so that enough are left when those that answer are taken out
 _HEADING = re.compile(r"([^:.!?\n]{1,120}): (?=\S)")
 _OWN = "row"  # doc_id of a row's own passage; documents have hexadecimal ids
@@ -114,32 +116,50 @@ class _Search:
         self._k = settings.search_k + _DEPTH
 
     def many(self, pairs: Sequence[VoicePair], groups: Sequence[tuple[str, ...]]) -> list[list[Candidate]]:
-        """For each row its candidates, best first."""
-        found: list[list[Candidate]] = []
-        for pair, allowed in zip(pairs, groups, strict=True):
-            self._progress("rows like the runtime", len(found), len(pairs))
-            found.append(self._one(pair, allowed))
-        return found
+        """For each row its candidates, best first; rows of the same groups are searched and read together."""
+        found: dict[int, list[Candidate]] = {}
+        for allowed in dict.fromkeys(groups):
+            numbers = [n for n, own in enumerate(groups) if own == allowed]
+            for start in range(0, len(numbers), _BATCH):
+                some = numbers[start : start + _BATCH]
+                self._progress("rows like the runtime", len(found), len(pairs))
+                found |= zip(some, self._together([pairs[n] for n in some], allowed), strict=True)
+        return [found[n] for n in range(len(pairs))]
 
-    def _one(self, pair: VoicePair, groups: tuple[str, ...]) -> list[Candidate]:
-        phrased = phrasings(pair.prompt, pair.history)
-        query = phrased[-1]
-        found = find(self._index, [phrased], k=self._k, groups=groups)[0]
-        near, far = [*self._own(query, pair), *found[:READ_DEPTH]], found[READ_DEPTH:]
-        ranked = sorted([*near, *far], key=lambda hit: -hit.score)
-        if self._reader is not None:
-            texts = [(hit.passage.heading, hit.passage.text) for hit in near]
-            ranked = [*ordered(mark(query, near, self._reader.read(query, texts))), *far]
-        return _without_copies([self._candidate(pair, hit) for hit in ranked])
+    def _together(self, pairs: Sequence[VoicePair], groups: tuple[str, ...]) -> list[list[Candidate]]:
+        asked = [phrasings(pair.prompt, pair.history) for pair in pairs]
+        queries = [phrased[-1] for phrased in asked]
+        hits = find(self._index, asked, k=self._k, groups=groups)
+        near = [[*own, *some[:READ_DEPTH]] for own, some in zip(self._own(queries, pairs), hits, strict=True)]
+        far = [some[READ_DEPTH:] for some in hits]
+        ranked = self._ranked(queries, near, far)
+        return [
+            _without_copies([self._candidate(pair, hit) for hit in row])
+            for pair, row in zip(pairs, ranked, strict=True)
+        ]
 
-    def _own(self, query: str, pair: VoicePair) -> list[Hit]:
-        vectors = self._encoder.encode([query, *pair.context])
-        hits = []
-        for number, (text, cosine) in enumerate(zip(pair.context, vectors[1:] @ vectors[0], strict=True)):
-            heading, said = _split(text)
-            passage = Passage(short_hash(_OWN, str(number), text), _OWN, str(number), said, 0, len(said), heading)
-            hits.append(Hit(passage, min(1.0, max(0.0, float(cosine)))))
-        return hits
+    def _ranked(self, queries: Sequence[str], near: list[list[Hit]], far: list[list[Hit]]) -> list[list[Hit]]:
+        """Best first: by how well they answer where somebody reads, else by score."""
+        if self._reader is None:
+            return [sorted([*a, *b], key=lambda hit: -hit.score) for a, b in zip(near, far, strict=True)]
+        rows = [(q, h.passage.heading, h.passage.text) for q, a in zip(queries, near, strict=True) for h in a]
+        read = iter(self._reader.read_many(rows) if rows else ())
+        return [
+            [*ordered(mark(query, a, list(islice(read, len(a))))), *b]
+            for query, a, b in zip(queries, near, far, strict=True)
+        ]
+
+    def _own(self, queries: Sequence[str], pairs: Sequence[VoicePair]) -> list[list[Hit]]:
+        """The passages that each row brings, with their cosine to its query."""
+        vectors = self._encoder.encode([*queries, *(text for pair in pairs for text in pair.context)])
+        passages = iter(vectors[len(queries) :])
+        return [
+            [
+                Hit(_own_passage(number, text), min(1.0, max(0.0, float(next(passages) @ query))))
+                for number, text in enumerate(pair.context)
+            ]
+            for query, pair in zip(vectors[: len(queries)], pairs, strict=True)
+        ]
 
     def _candidate(self, pair: VoicePair, hit: Hit) -> Candidate:
         if hit.passage.doc_id == _OWN:
@@ -147,6 +167,12 @@ class _Search:
         worth = value(hit)
         answers = None if worth is None else worth >= self._min_answer
         return Candidate(shown_text(hit, context=self._context), source=hit.passage.source, answers=answers)
+
+
+def _own_passage(number: int, text: str) -> Passage:
+    """A row's own passage, which knows its number in the row."""
+    heading, said = _split(text)
+    return Passage(short_hash(_OWN, str(number), text), _OWN, str(number), said, 0, len(said), heading)
 
 
 def _without_copies(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -19,7 +19,7 @@ from tuning.config import TuningConfig
 
 __all__ = ["Taught", "taught_by", "text_key", "without_taught"]
 
-VOTES = "votes"  # as a run's tuning.data: what people chose between two replies
+VOTES = "votes"  # as a run's tuning.data; any vote may have been accepted, so that none is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,15 @@ def taught_by(project: Project, settings: Settings, tuned: str | None) -> Taught
 def _reviewed(feedback: Feedback, manifest: Manifest) -> set[str]:
     """The items behind the rows of a file that this run read, or behind the votes where it was tuned on those."""
     said = [(v.person, v.time, v.about) for v in feedback.votes()]
-    if (manifest.resolved.get("tuning") or {}).get("data") == VOTES:
-        return {str(about["item"]) for _, _, about in said if about.get("item")}
-    said += [(one.verdict.person, one.verdict.time, one.about) for one in feedback.judged(latest=False)]
+    voted = said if (manifest.resolved.get("tuning") or {}).get("data") == VOTES else []
+    found = {str(about["item"]) for _, _, about in voted if about.get("item")}
+    said = said + [(one.verdict.person, one.verdict.time, one.about) for one in feedback.judged(latest=False)]
     rows = TrainingRows(feedback)
     read = {line for file in rows.exports() if file.sha256 in manifest.inputs.values() for line in file.lines}
     origins = {(o.person, o.time) for row in rows.listed() if row.id in read for o in row.origins}
-    return {str(about["item"]) for person, when, about in said if (person, when) in origins and about.get("item")}
+    return found | {
+        str(about["item"]) for person, when, about in said if (person, when) in origins and about.get("item")
+    }
 
 
 def _prompts(feedback: Feedback, settings: Settings, manifest: Manifest) -> list[str]:

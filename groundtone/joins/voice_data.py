@@ -5,6 +5,7 @@ The report compares the rows with every prompt that an evaluation asks, so it ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from groundtone.models.chat_format import ChatFormat
 from groundtone.models.weights import load_tokenizer
 from groundtone.settings import Settings
 from groundtone.types import VoicePair
+from tuning.checks import CheckName
 from tuning.config import TuningConfig
 from tuning.pairs import Columns, read_pairs, read_table
 from tuning.replay import read_prompts, read_replay
@@ -22,7 +24,10 @@ from tuning.rows import shorter
 from tuning.split import sides_of
 from tuning.tables import content_sha256, locate
 
-__all__ = ["VoiceData", "columns_of", "read_voice", "report_on"]
+__all__ = ["VoiceData", "columns_of", "read_voice", "report_on", "report_on_choices"]
+
+# of rows whose replies are compared and not imitated: two replies to a prompt contradict one another by design
+_OF_CHOICES: tuple[CheckName, ...] = ("in_evaluation", "near_evaluation", "accounts", "personal_data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,14 @@ def report_on(settings: Settings, data: VoiceData, *, in_tokens: bool = True) ->
         levels=levels,
         notes=data.notes,
     )
+
+
+def report_on_choices(settings: Settings, pairs: Sequence[VoicePair]) -> DataReport:
+    """What holds of any row, whatever its reply is for: no question of the evaluation, no personal data."""
+    given = settings.tuning
+    levels = levels_of(given.data_checks, given.check_levels)
+    levels = {check: level if check in _OF_CHOICES else "off" for check, level in levels.items()}
+    return data_report(pairs, evaluation=_asked(settings), levels=levels)
 
 
 def _asked(settings: Settings) -> dict[str, list[str]]:

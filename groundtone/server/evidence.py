@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from groundtone.types import Answer, Citation, Hit
+from groundtone.types import Answer, Citation, Disagreement, Hit
 
 
 def url_citations(answer: Answer) -> list[dict[str, Any]]:
@@ -43,6 +43,7 @@ def grounding(answer: Answer, *, ignored: Sequence[str] = ()) -> dict[str, Any]:
             }
             for claim in answer.claims
         ],
+        "disagreements": [_disagreement(found) for found in answer.disagreements],
         "passages": [_passage(hit) for hit in answer.hits],
         "timing_s": dict(answer.timing),
         "provenance": dict(answer.provenance),
@@ -62,6 +63,17 @@ def _citation(citation: Citation, hits: dict[str, Hit]) -> dict[str, Any]:
         "evidence_start": start,
         "evidence_end": end,
         "evidence": passage.text[max(start - passage.start, 0) : end - passage.start],
+    }
+
+
+def _disagreement(found: Disagreement) -> dict[str, Any]:
+    """What the answer rests on first, then the document that says otherwise; a date is "" where none is known."""
+    return {
+        "why": found.why,
+        "documents": [
+            {"source": found.source, "date": found.date, "text": found.text},
+            {"source": found.other_source, "date": found.other_date, "text": found.other_text},
+        ],
     }
 
 

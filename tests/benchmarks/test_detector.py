@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.detector import Judged, best_cut, claims_of, f1, folded, judge, measure, sample
+from benchmarks.detector import f1, folded, judge, measure, sample, ways_from
+from benchmarks.detector_claims import Judged, best_cut, claims_of
 from data.detector.answers import Bad, LabelledAnswer, held_out
 from eval.detectors import load_detector
 
@@ -55,3 +56,16 @@ def test_the_printed_table_names_every_figure(capsys):
     told = capsys.readouterr().out
     for figure in ("always positive", "explicit", "AUROC", "ECE", "characters P", "riskiest 20%", "answers/min"):
         assert figure in told
+
+
+def test_where_claims_are_marked_an_answers_chance_follows_from_theirs():
+    judged = [
+        Judged(row, ((0, len(TRUE)), (len(TRUE) + 1, len(row.answer)))[: 1 + row.hallucinated], np.array([0.2, 0.9]))
+        if row.hallucinated
+        else Judged(row, ((0, len(TRUE)),), np.array([0.2]))
+        for row in rows(40)
+    ]
+    join = ways_from(judged)["any, calibrated"]
+    assert join(np.array([0.2])) < join(np.array([0.2, 0.2])) < join(np.array([0.2, 0.9])) <= 1
+    assert join(np.array([])) == 0
+    assert "any, calibrated" not in ways_from(judged[:1])

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.real_documents import lost
+from groundtone.types import Answer, Gold, Hit, Passage, Question
+
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "questions" / "real_documents.jsonl"
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 ANSWERABLE = [row for row in ROWS if row["id"].startswith("h")]
@@ -53,3 +56,26 @@ def test_every_quote_is_verbatim(row: dict[str, Any], shared: Path) -> None:
     assert row["quotes"]
     for source, quote in row["quotes"]:
         assert quote in (folder / source).read_bytes().decode("utf-8"), source
+
+
+PASSAGE = "Leave is granted by the office. It is 30 days a year."
+OTHER = "The office opens at nine."
+
+
+@pytest.mark.parametrize(
+    ("texts", "best", "reply", "refused", "cause"),
+    [
+        ((PASSAGE, OTHER), (32, 53), "It is 30 days a year [1].", False, "right"),
+        ((OTHER,), (0, 25), "I do not know.", True, "in no passage found"),
+        ((OTHER, PASSAGE), (0, 25), "The office opens at nine [1].", False, "another passage first"),
+        ((PASSAGE,), (0, 31), "Leave is granted by the office [1].", False, "another sentence of its passage"),
+        ((PASSAGE,), (32, 53), "I do not know.", True, "its sentence, but refused"),
+        ((PASSAGE,), (32, 53), "It is 30 days a year, or 20 days.", False, "its sentence, but more or less was said"),
+    ],
+)
+def test_an_answer_is_lost_at_one_stage(
+    texts: tuple[str, ...], best: tuple[int, int], reply: str, refused: bool, cause: str
+) -> None:
+    question = Question("q", "How much leave is there?", gold=Gold((("30 days",),), (("a.md", PASSAGE),)))
+    hits = tuple(Hit(Passage(str(i), "d", "a.md", t, 0, len(t), ""), 0.5, {}, (best,)) for i, t in enumerate(texts))
+    assert lost(Answer("a", question, reply, hits=hits, refused=refused)) == cause

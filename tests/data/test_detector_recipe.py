@@ -10,8 +10,10 @@ import pytest
 from data.detector.answers import Bad, LabelledAnswer, begin, halueval, held_out, ragtruth, summedits
 from data.detector.corrupt import contradict, reword
 from data.detector.made_up import made_up, without_support
-from data.detector.span_rows import token_rows
-from data.detector.train import as_json, as_rows, best_threshold, fit, label_of
+from data.detector.rows import Rows, as_rows, best_threshold, label_of
+from data.detector.span_rows import capped, distinct, token_rows
+from data.detector.stack import across_sets, fit_stack
+from data.detector.train import as_json, fit
 from eval.detectors.features import Rarity
 from eval.detectors.lexical import NAMES
 from eval.detectors.trees import Trees
@@ -83,6 +85,55 @@ def test_shipped_trees_say_what_the_library_says():
 def test_the_threshold_parts_what_can_be_parted():
     risk = np.array([0.2, 0.25, 0.6, 0.7])
     assert 0.25 < best_threshold(np.array([False, False, True, True]), risk, np.ones(4)) <= 0.6
+
+
+def test_trees_judge_only_sets_of_other_origins():
+    asked: list[int] = []
+
+    class Fitted:
+        def predict_proba(self, x):
+            return np.full((len(x), 2), 0.5)
+
+    def fit_one(rows: Rows) -> Fitted:
+        asked.append(len(rows.y))
+        return Fitted()
+
+    sets = {name: numbers(10 * n) for n, name in enumerate(("made up", "summedits", "support taken out", "dolly"), 1)}
+    sets["dolly"] = Rows(sets["dolly"].x, sets["dolly"].y & False, sets["dolly"].answer, sets["dolly"].weight)
+    risks = across_sets(sets, fit_one)
+    assert {name: len(found) for name, found in risks.items()} == {
+        "made up": 10, "summedits": 20, "support taken out": 30,
+    }  # fmt: skip
+    assert asked == [20 + 30 + 40, 10, 10]
+
+
+def test_the_stack_believes_the_part_that_is_right_and_never_reads_one_backwards():
+    sets = {"one": numbers(400), "two": numbers(400)}
+    right = {name: np.where(rows.y, 0.8, 0.2) for name, rows in sets.items()}
+    assert fit_stack(sets, right).weights["lexical"] > 1
+    backwards = {name: 1 - risk for name, risk in right.items()}
+    assert fit_stack(sets, backwards).weights["lexical"] == 0
+
+
+def numbers(count: int) -> Rows:
+    """Claims about which explicit comparison knows nothing."""
+    x, y = np.zeros((count, len(NAMES))), np.arange(count) % 2 == 0
+    x[:, NAMES.index("explicit_support")] = np.random.default_rng(0).uniform(size=count)
+    return Rows(x, y, np.arange(count), np.ones(count))
+
+
+def test_equal_claims_stay_once_and_not_at_all_where_they_are_marked_differently():
+    first, second = ({"text": text, "context": "c", "spans": []} for text in "ab")
+    assert distinct([first, second, first]) == [first, second]
+    assert distinct([first, second, first | {"spans": [1]}, first | {"context": "d"}]) == [
+        second,
+        first | {"context": "d"},
+    ]
+
+
+def test_rows_with_marks_come_first_where_not_all_fit():
+    rows = [{"spans": [1] * (n % 3 == 0), "n": n} for n in range(9)]
+    assert [row["n"] for row in capped(rows, 5)] == [0, 1, 2, 3, 6]
 
 
 def test_about_a_third_of_the_sources_is_kept_apart():

@@ -20,11 +20,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from groundtone import pipeline
-from groundtone.cli import dashboard_cmd, doctor, show
+from groundtone.cli import dashboard_cmd, doctor, show, template
 from groundtone.cli.main import app
 from groundtone.cli.worker import serve_lines
 from groundtone.errors import ModelError
 from groundtone.project import Project
+from groundtone.settings import SAMPLE_ROOT, borrowed, load_settings
 from groundtone.types import Answer, Citation, Claim, GateCheck, GateDecision, Hit, Passage, Question, Turn
 from groundtone.voices import Voices
 
@@ -79,6 +80,22 @@ def test_init_writes_what_index_reads_and_never_overwrites(home: Path) -> None:
     assert again.exit_code == 2
     assert str(path) in again.stderr
     assert path.read_text() == "# mine\n"
+
+
+def test_the_sample_company_is_borrowed_from_only_where_it_is_and_that_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, sample = load_settings(home), load_settings(SAMPLE_ROOT)
+    assert borrowed(mine, mine.path(mine.tuning.data))
+    assert not borrowed(mine, home / "pairs.jsonl")
+    assert not borrowed(sample, sample.path(sample.tuning.data))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (pairs,) = [check for check in doctor.examine(Project(home), mine) if check.name == "voice pairs"]
+    assert pairs.state == "note"
+    assert "sample company" in pairs.found
+    monkeypatch.setattr(template, "SAMPLE_ROOT", home / "site-packages")  # as in a wheel
+    text = template.render(folder="docs", model="starter", root=home)
+    assert set(yaml.safe_load(text)) == {"documents", "model"}
 
 
 def test_init_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -191,6 +208,7 @@ def test_chat_commands_show_why_switch_save_and_refuse_in_one_line(indexed: Path
         "/mode quote",
         "/mode loud",
         "/nothing",
+        f"/save {tmp_path / 'nowhere' / 'talk.md'}",
     ]
     result = call("chat", "--project", str(indexed), stdin="\n".join([*said, f"/save {saved}", "/help", "/quit", "x"]))
     assert result.exit_code == 0, result.output
@@ -199,11 +217,19 @@ def test_chat_commands_show_why_switch_save_and_refuse_in_one_line(indexed: Path
         "the mode is quote",
         "no mode 'loud'",
         "there is no /nothing",
+        "nowhere is no folder",
         "/save FILE",
     ):
         assert told in result.stderr
     assert "mode:" in result.stdout
     assert saved.read_text(encoding="utf-8").startswith("**You:** Gannet?")
+
+
+def test_a_line_that_is_no_utf8_ends_no_conversation(indexed: Path) -> None:
+    said = "Wie lange dauert es für Kühe?\nHow long does standard delivery take?\n".encode("latin-1")
+    result = CliRunner().invoke(app, ["chat", "--project", str(indexed)], input=said)
+    assert result.exit_code == 0, result.output
+    assert "3 days" in result.stdout
 
 
 def test_a_draft_replies_to_a_file_with_sources(indexed: Path, tmp_path: Path) -> None:
@@ -252,6 +278,31 @@ def served(*lines: str) -> tuple[list[dict[str, Any]], list[str]]:
     return [json.loads(line) for line in out.getvalue().splitlines()], opened
 
 
+def test_text_that_is_no_utf8_and_a_message_file_that_is_missing_are_told(indexed: Path) -> None:
+    broken = b"k\xf6nnen Sie helfen?".decode("utf-8", "surrogateescape")
+    for verb in ("ask", "search", "draft"):
+        done = call(verb, broken, "--project", str(indexed))
+        assert done.exit_code == 2
+        assert "UTF-8" in done.stderr
+        empty = call(verb, "  ", "--project", str(indexed))
+        assert (empty.exit_code, empty.stderr.count("\n")) == (2, 1)
+        assert "the text is empty" in empty.stderr
+    for name in ("mesage.txt", "mails/hello"):
+        done = call("draft", name, "--project", str(indexed))
+        assert done.exit_code == 2
+        assert f"{name}: no such file" in done.stderr
+
+
+def test_ask_takes_a_run_as_chat_does_and_refuses_one_that_is_none(indexed: Path) -> None:
+    done = call("ask", "How long does standard delivery take?", "--arm", "tune-x", "--project", str(indexed))
+    assert done.exit_code == 2
+    assert "tune-x" in done.stderr
+    typo = call("ask", "How long?", "--arm", "tunned/rag", "--project", str(indexed))
+    assert typo.exit_code == 2
+    assert "there is no voice 'tunned/rag'" in typo.stderr
+    assert "tuned/rag" in typo.stderr
+
+
 def test_the_worker_speaks_its_protocol() -> None:
     request = {"id": "7", "arm": "tuned/rag", "question": "hi", "history": [["user", "a"], ["assistant", "b"]]}
     events, opened = served(json.dumps(request), "", json.dumps({"id": "8", "question": "ho"}), json.dumps(request))
@@ -259,7 +310,7 @@ def test_the_worker_speaks_its_protocol() -> None:
     seven = [e for e in events if e.get("id") == "7"]
     assert [e["event"] for e in seven] == ["piece", "piece", "answer"] * 2
     assert "".join(e["text"] for e in seven[:2]) == seven[2]["answer"]["text"] == "echo hi"
-    assert opened == ["tuned/rag", "champion"]
+    assert opened == ["tuned/rag", "champion", "tuned/rag"], "what was promoted meanwhile speaks next"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from groundtone import prompts
-from groundtone.refusal import is_refusal
+from groundtone.refusal import DECLINED, is_refusal
+from groundtone.voice import Voice
 
 HOUSE = (
     "Ahoy from the workshop! That is not in our handbook, so we will not guess. Ask the front desk and they will find "
@@ -50,3 +51,16 @@ def test_asserting_something_is_an_answer(text: str) -> None:
 def test_a_citation_turns_any_phrase_into_an_answer() -> None:
     assert is_refusal("I do not know that.")
     assert not is_refusal("I do not know that [1].")
+
+
+@pytest.mark.parametrize("text", DECLINED.values())
+def test_our_own_words_in_other_languages_are_refusals(text: str) -> None:
+    assert is_refusal(text)
+
+
+def test_a_question_is_declined_in_its_language_unless_the_voice_has_words_of_its_own() -> None:
+    german = "Wie lange kann ich ein Fahrrad zurückgeben, und was kostet das?"
+    assert Voice().declines(german) == DECLINED["German"]
+    assert Voice().declines("How long can I return a bike?") == prompts.REFUSAL
+    assert Voice().declines("自行车可以退货吗？") == prompts.REFUSAL
+    assert Voice(refusal=HOUSE).declines(german) == HOUSE

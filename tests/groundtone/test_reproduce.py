@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from groundtone.joins import indexing
 from groundtone.joins.arms import in_parameters
 from groundtone.models.weights import count_parameters, load_base
 from groundtone.project import Project
-from groundtone.reproduce import RECORD, REPORT, configuration, reproduce
+from groundtone.reproduce import RECORD, REPORT, SECONDS, configuration, reproduce
 from groundtone.settings import load_settings
 from tests.groundtone.joins.worlds import FLEET, PARCELS, POST, TRAILERS, rows
 from tests.retrieval.hashing_encoder import HashingEncoder
@@ -95,6 +96,31 @@ def test_a_model_of_any_family_comes_from_pairs_to_a_verdict(
     assert len(tables) == 3
     assert json.loads((project.root / RECORD).read_text(encoding="utf-8"))["verdict"] == done.verdict
     assert all((project.root / name).is_file() for name in done.files)
+
+
+def test_a_stopped_journey_goes_on_and_a_finished_one_is_not_walked_again(
+    small: tuple[str, ...], tmp_path: Path
+) -> None:
+    model, where = save_tiny("llama", tmp_path / "llama"), tmp_path / "scratch"
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "summary":
+            raise KeyboardInterrupt
+
+    given: dict[str, Any] = {"overrides": small, "strengths": (1.0,), "limit": 2}
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(str(model), where, progress=stop, **given)
+    project = Project(where)
+    made, (stopped,) = [run.id for run in project.runs("tune")], project.runs("eval")
+    before = json.loads((project.folder / SECONDS).read_text())
+    done = reproduce(str(model), where, **given)
+    again = reproduce(str(model), where, **given)
+    assert done.evaluation == again.evaluation == stopped.id
+    assert done.tuned == again.tuned == stopped.parents["tune"]
+    assert [run.id for run in project.runs("tune")] == made
+    assert len(project.runs("eval")) == 1
+    assert done.seconds["tune"] >= before["tune"] > 0
+    assert done.seconds["evaluate"] > before["evaluate, first 2"]
 
 
 def test_parameters_are_counted_without_the_weights(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from eval.detectors.explicit import ExplicitDetector
 from eval.detectors.features import FEATURES, OPPOSITE_WORDS, Rarity, read_claim
 from eval.detectors.lexical import MODEL_FILE, LexicalDetector
 from eval.detectors.protocol import Case
+from eval.detectors.stacked import StackedDetector
 from eval.detectors.trees import Trees
 from eval.evidence import Evidence
 from groundtone.errors import DataError, ModelError
@@ -53,6 +54,14 @@ def test_copies_are_supported_and_strangers_are_not(name):
     text = "Its headquarters are in Port Ellery. Penguins eat herring at night in Antarctica."
     verdicts = [claim.verdict for claim in check_claims(text, [REPORT], detector=load_detector(name))]
     assert verdicts == ["supported", "unsupported"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_own_names_need_no_evidence(name):
+    shown, claim = Evidence([REPORT]), "Returns to Otterwheel are free within 30 days."
+    judged = [load_detector(name).judge([Case((claim,), shown, own)])[0][0] for own in (("The Otterwheel team",), ())]
+    assert judged[0].risk < judged[1].risk
+    assert not any("Otterwheel" in claim[a:b] for a, b in judged[0].spans)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -132,7 +141,8 @@ def test_the_shipped_model_is_small_and_says_what_it_was_fitted_on():
 
 
 def test_names_are_read_from_one_table():
-    assert isinstance(load_detector(), ExplicitDetector)
+    assert isinstance(load_detector(), StackedDetector)
+    assert isinstance(load_detector("explicit"), ExplicitDetector)
     assert load_detector("lexical") is load_detector("lexical")
     with pytest.raises(ModelError, match="is empty"):
         load_detector("  ")

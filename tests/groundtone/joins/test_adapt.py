@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -14,18 +16,28 @@ from hypothesis import strategies as st
 
 from groundtone.errors import DataError, ProjectError
 from groundtone.feedback import Feedback
-from groundtone.joins.adapt import LEAST_DOCUMENTS, AdaptReport, adapt, mine, read_corpus, split_by_document
+from groundtone.joins.adapt import AdaptReport, adapt
 from groundtone.joins.adapt_judge import Asked, Judged, asked_by_people, ndcg
+from groundtone.joins.adapt_rows import (
+    LEAST_DOCUMENTS,
+    NEGATIVES,
+    WINDOW_CHARS,
+    mine,
+    read_corpus,
+    split_by_document,
+    window,
+)
 from groundtone.models.encoders import Encoder, load_encoder
 from groundtone.project import Project
 from groundtone.settings import Settings, load_settings
-from groundtone.types import Document, Estimate, Verdict
+from groundtone.text import sentence_spans
+from groundtone.types import Document, Estimate, Passage, Verdict
 from retrieval.chunk import chunk
-from retrieval.records import Version
+from retrieval.records import StoredPassage, Version
 from retrieval.store import Store
-from tests.tiny_encoder import save_tiny_encoder
+from tests.tiny_encoders import save_word_encoder
 
-TOPICS, DOCUMENTS = 12, 80
+TOPICS, DOCUMENTS, EPOCHS = 12, 80, 20
 SAID = [f"p{at}" for at in range(TOPICS)]  # what documents call a topic
 ASKED = [f"q{at}" for at in range(TOPICS)]  # what people call it: an encoder must learn that they are the same
 
@@ -38,7 +50,7 @@ def pick(document: int) -> list[int]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Settings]:
     """A project of one-sentence documents about three topics each, indexed by an encoder that knows no synonyms."""
     root = tmp_path_factory.mktemp("adapt")
-    encoder = load_encoder(str(save_tiny_encoder(root, words=[*SAID, *ASKED, "about"])), runtime="torch")
+    encoder = load_encoder(str(save_word_encoder(root, words=[*SAID, *ASKED, "about"])), runtime="torch")
     config = {
         "model": {"device": "cpu"},
         "retrieval": {"encoder": encoder.name, "runtime": "torch"},
@@ -72,16 +84,29 @@ def questions(project: Project, settings: Settings, *, shuffled: bool) -> list[A
     return asked
 
 
-def run(world: tuple[Project, Settings], *, shuffled: bool, rate: float, epochs: int) -> AdaptReport:
+def run(
+    world: tuple[Project, Settings], *, shuffled: bool, rate: float, epochs: int, said: list[tuple[str, int, int]]
+) -> AdaptReport:
     extra = questions(*world, shuffled=shuffled)
     return adapt(
-        *world, progress=lambda *_: None, extra=extra, learning_rate=rate, epochs=epochs, method="full", seed=1
+        *world,
+        progress=lambda *step: said.append(step),
+        extra=extra,
+        learning_rate=rate,
+        epochs=epochs,
+        method="full",
+        seed=1,
     )
 
 
 def test_an_encoder_that_learned_the_synonyms_is_kept_and_can_be_loaded(world: tuple[Project, Settings]) -> None:
-    report = run(world, shuffled=False, rate=1e-2, epochs=15)
+    said: list[tuple[str, int, int]] = []
+    report = run(world, shuffled=False, rate=1e-2, epochs=EPOCHS, said=said)
     assert report.kept, report.lines()
+    tuned = [
+        (done, steps) for stage, done, steps in said if re.fullmatch(r"tune .* about [\d.]+ min(?:, [\d.]+ GB)?", stage)
+    ]
+    assert tuned == [(at, report.steps) for at in range(report.steps + 1)], "time and memory before the first step"
     assert report.difference.low is not None
     assert report.difference.low > 0
     assert load_encoder(report.encoder, runtime="torch").encode(["q1"]).shape == (1, 32)
@@ -98,7 +123,7 @@ def test_an_encoder_that_learned_the_synonyms_is_kept_and_can_be_loaded(world: t
 def test_noise_and_an_encoder_that_did_not_change_are_refused(
     world: tuple[Project, Settings], shuffled: bool, rate: float, epochs: int
 ) -> None:
-    report = run(world, shuffled=shuffled, rate=rate, epochs=epochs)
+    report = run(world, shuffled=shuffled, rate=rate, epochs=epochs, said=[])
     assert not report.kept
     assert report.encoder == ""
     assert not (world[0].run_path(report.run) / "encoder").exists()
@@ -106,7 +131,7 @@ def test_noise_and_an_encoder_that_did_not_change_are_refused(
 
 
 def test_an_index_of_another_encoder_is_refused_with_the_fix(world: tuple[Project, Settings], tmp_path: Path) -> None:
-    other = load_encoder(str(save_tiny_encoder(tmp_path, words=SAID, width=16)), runtime="torch")
+    other = load_encoder(str(save_word_encoder(tmp_path, words=SAID, width=16)), runtime="torch")
     with pytest.raises(ProjectError, match="groundtone index"):
         read_corpus(world[0], other, seed=0)
     with pytest.raises(ProjectError, match="groundtone index"):
@@ -124,7 +149,30 @@ def test_hard_negatives_are_near_and_never_an_answer(world: tuple[Project, Setti
     for question, example in zip(asked, examples, strict=True):
         assert example.passage == texts[question.passages[0]]
         assert example.passage not in example.negatives
-        assert len(example.negatives) == 2
+        assert len(example.negatives) == NEGATIVES
+
+
+def stored(text: str, *, nearest: int, sentence_vectors: bool = True) -> StoredPassage:
+    """A passage whose sentence `nearest` is the one that the query [1, 0] is nearest to."""
+    spans = tuple(sentence_spans(text))
+    rows = [[0.5, 0.5], *([1.0, 0.0] if at == nearest else [0.0, 1.0] for at in range(len(spans)))]
+    vectors = np.array(rows if sentence_vectors else rows[:1], dtype=np.float16)
+    return StoredPassage(1, Passage("p", "d", "d.md", text, 0, len(text), "Title"), spans, vectors)
+
+
+@given(lengths=st.lists(st.integers(3, 60), min_size=1, max_size=12), data=st.data())
+def test_a_passage_is_trained_on_by_the_part_that_fits_the_question(lengths: list[int], data: st.DataObject) -> None:
+    sentences = [f"S{at} {'word ' * size}end." for at, size in enumerate(lengths)]
+    nearest = data.draw(st.integers(0, len(lengths) - 1))
+    query = np.array([1.0, 0.0], dtype=np.float32)
+    text = " ".join(sentences)
+    part = window(stored(text, nearest=nearest), query)
+    assert part.startswith("Title: ")
+    inside = part.removeprefix("Title: ")
+    assert inside in text
+    assert sentences[nearest] in inside
+    assert len(inside) <= max(WINDOW_CHARS, len(sentences[nearest]))
+    assert window(stored(text, nearest=nearest, sentence_vectors=False), query) == f"Title: {text}"
 
 
 def estimate(low: float, high: float) -> Estimate:

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from eval.chain import ONE_ADAPTER
+from eval.records import read_records
 from eval.suite import read_general
 from groundtone.cli.main import app
 from groundtone.errors import DataError, ProjectError
@@ -88,6 +89,29 @@ def test_two_adapters_make_a_heat_map_with_backward_transfer(world: World) -> No
     assert chain["matrix"]["echo"][0]["mean"] == 1.0
     assert chain["bwt"]["mean"] == pytest.approx(chain["matrix"]["echo"][2]["mean"] - 1.0)
     assert chain["bwt"]["n"] == 12
+
+
+def test_foreign_documents_are_asked_about_under_both_and_no_further_than_the_limit(world: World) -> None:
+    project, _, runs = world
+    folder = project.root / "foreign"
+    (folder / "documents").mkdir(parents=True)
+    (folder / "documents/moon.md").write_text("# Moon\n\nThe dome opens at nine. A ticket costs 12 euros.\n")
+    asked = {"values": [["nine"]], "quotes": [["moon.md", "The dome opens at nine."]]}
+    rows(
+        folder / "questions/answerable.jsonl", *({"id": f"f{n}", "question": f"When, {n}?", **asked} for n in range(3))
+    )
+    rows(folder / "questions/unanswerable.jsonl", *({"id": f"u{n}", "question": f"Who, {n}?"} for n in range(3)))
+    given = ["eval.foreign=foreign", "assistant.reader=null", "model.max_new_tokens=4", "assistant.context_tokens=40"]
+    run = measure_forgetting(project, load_settings(project.root, given), runs[:1], foreign=True, limit=2)
+    stored = read_records(run.path / runs[0] / "foreign/records.jsonl")
+    assert [(r.arm, r.item_id) for r in stored] == [
+        (arm, item) for arm in ("base/rag", "tuned/rag") for item in ("f0", "f1", "u0", "u1")
+    ]
+    assert not any(record.error for record in stored)
+    (adapter,) = json.loads((run.path / "forgetting.json").read_text())["adapters"]
+    by_metric = {row["metric"]: row for row in adapter["foreign"]}
+    assert (by_metric["correct"]["base"]["n"], by_metric["refused_right"]["tuned"]["n"]) == (2, 2)
+    assert "### Another company's documents" in (run.path / "forgetting.md").read_text()
 
 
 def test_wrong_runs_are_named(world: World) -> None:

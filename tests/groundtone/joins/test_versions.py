@@ -152,11 +152,11 @@ def test_a_stopped_curve_goes_on_with_the_part_that_is_missing(root: Path, monke
     settings = load_settings(root, ["tuning.seed=5"])
     train, sizes = learning_curve.train_rows, list[int]()
 
-    def stopping(work: Work, part: Any, **known: Any) -> Any:
+    def stopping(part: Any, *rest: Any, **known: Any) -> Any:
         sizes.append(len(part))
         if len(sizes) == 2:
             raise KeyboardInterrupt
-        return train(work, part, **known)
+        return train(part, *rest, **known)
 
     monkeypatch.setattr(learning_curve, "train_rows", stopping)
     with pytest.raises(KeyboardInterrupt):

@@ -21,7 +21,8 @@ from groundtone.project import Project
 from groundtone.prompts import closed_book
 from groundtone.server import completions
 from groundtone.settings import load_settings
-from tests.groundtone.server.conftest import REPLY, Served, Start, add_run, make_project, until
+from tests.groundtone.server.conftest import PUBLIC, REPLY, Served, Start, add_run, make_project, until
+from tests.tiny_models import save_tiny
 
 QUESTION = "How long are parcels kept?"
 
@@ -58,11 +59,53 @@ def test_a_promotion_counts_at_once_and_a_removed_run_is_a_clear_404(
     gone = httpx.post(f"{served.url}/v1/chat/completions", json=body)
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "model_not_found")
     assert content(served.ask(model=f"{second}+rag", max_tokens=8)) == voices[1]
+    assert served.state.arms.engine is not None
+    until(lambda: served.state.arms.engine.adapters == (second,))  # its memory is given back
     shutil.rmtree(local_project.run_path(second))
     lost = httpx.post(f"{served.url}/v1/chat/completions", json=body | {"model": "champion"})
     assert lost.status_code in (404, 503)
     assert second in lost.json()["error"]["message"]
     assert content(served.ask(model="base+rag", max_tokens=8)) == untuned
+
+
+def test_a_run_that_tuned_a_whole_model_is_served_and_a_reward_model_is_not(
+    local_project: Project, start: Start
+) -> None:
+    voice, reward = (local_project.start_run("tune", resolved=load_settings(local_project.root).resolved) for _ in "ab")
+    for run, seed in ((voice, 5), (reward, 6)):
+        save_tiny("llama", run.path / "model", context=2048, seed=seed)
+        run.finish()
+    reward.note(speaks=False)
+    served = start(local_project)
+    written = LocalModel.load(str(voice.path / "model")).generate([closed_book(QUESTION)], max_new_tokens=8)[0].text
+    assert content(served.ask(model=voice.id, max_tokens=8)) == inert(written).strip()
+    assert content(served.ask(model="base", max_tokens=8)) != inert(written).strip()
+    listed = [m["id"] for m in httpx.get(f"{served.url}/v1/models").json()["data"]]
+    assert voice.id in listed
+    assert reward.id not in listed
+    body = {"model": reward.id, "messages": [{"role": "user", "content": QUESTION}]}
+    assert httpx.post(f"{served.url}/v1/chat/completions", json=body).status_code == 404
+
+
+def test_questions_are_answered_while_the_index_is_rebuilt(tmp_path: Path, start: Start) -> None:
+    project = make_project(tmp_path / "project", model=f"scripted:{REPLY}")
+    served, page = start(project), project.root / "docs/post.md"
+    stop = threading.Event()
+
+    def rebuild() -> None:
+        for days in range(20, 24):
+            page.write_text(PUBLIC.replace("Letters", f"In {days} days letters"))
+            pipeline.index(project, load_settings(project.root))
+        stop.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(rebuild)
+        answers = [served.ask()]
+        while not stop.is_set() and not done.done():
+            answers.append(served.ask())
+        done.result()
+    assert all("14 days" in answer["x_grounding"]["passages"][0]["text"] for answer in answers)
+    assert "In 23 days" in served.ask()["x_grounding"]["passages"][0]["text"]
 
 
 def test_an_index_that_is_updated_or_rebuilt_is_searched_at_once(tmp_path: Path, start: Start) -> None:
@@ -82,6 +125,21 @@ def test_an_index_that_is_updated_or_rebuilt_is_searched_at_once(tmp_path: Path,
     page.write_text(page.read_text().replace("15 days", "16 days"))
     pipeline.index(project, load_settings(project.root))
     assert "16 days" in texts()
+
+
+def test_documents_that_disagree_reach_the_client_with_their_dates(tmp_path: Path, start: Start) -> None:
+    project = make_project(tmp_path / "project", model=f"scripted:{REPLY}")
+    for name, date, days in (("post.md", "2026-02-01", 14), ("old.md", "2024-01-01", 9)):
+        text = f"---\neffective: {date}\n---\n# Post room\n\nParcels are kept for {days} days in the post room.\n"
+        (project.root / "docs" / name).write_text(text)
+    pipeline.index(project, load_settings(project.root))
+    reply = start(project).ask()
+    cited = reply["x_grounding"]["citations"][0]["source"]
+    (found,) = reply["x_grounding"]["disagreements"]
+    dates = {"post.md": "2026-02-01", "old.md": "2024-01-01"}
+    assert [d["source"] for d in found["documents"]] == [cited, next(s for s in dates if s != cited)]
+    assert [d["date"] for d in found["documents"]] == [dates[d["source"]] for d in found["documents"]]
+    assert {"14", "9"} <= set(found["why"].replace(",", "").split())
 
 
 def test_without_an_index_documents_are_not_available_and_the_rest_is(tmp_path: Path, start: Start) -> None:
