@@ -27,7 +27,7 @@ from tuning.pairs import read_pairs
 __all__ = ["Natural", "measure_natural"]
 
 SPANS, ROWS = 12, 5
-QUICK_ROWS, QUICK_SPANS, QUICK_EPOCHS = 60, 2, 3
+QUICK_ROWS, QUICK_SPANS, QUICK_EPOCHS = 60, 2, 10
 EPOCHS, SEED = 12, 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from groundtone.text import STOP_WORDS
@@ -125,6 +126,11 @@ _NO_NAMES = STOP_WORDS | frozenset(
 
 def find_values(text: str) -> list[Value]:
     """The values in `text` by position, never overlapping; citation markers and model numbers of names are left out."""
+    return list(_values(text))
+
+
+@lru_cache(maxsize=4096)  # a sentence of the documents is compared with every claim about it
+def _values(text: str) -> tuple[Value, ...]:
     taken = [m.span() for m in _CITATION.finditer(text)]
     taken += [n.span() for n in _NAME.finditer(text) if _is_model_number(text, n)]
     found: list[Value] = []
@@ -138,7 +144,7 @@ def find_values(text: str) -> list[Value]:
                 found.append(value)
                 taken.append((start, end))
     found.sort(key=lambda v: v.start)
-    return [_with_range_unit(text, v, found[i + 1 :]) for i, v in enumerate(found)]
+    return tuple(_with_range_unit(text, v, found[i + 1 :]) for i, v in enumerate(found))
 
 
 def find_names(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 Multiple negatives ranking (Henderson et al. 2017, arXiv:1705.00652): each question is told its passage from the other
 passages of its batch and from hard negatives of its own. Gradients are cached (Gao et al. 2021, arXiv:2101.06983): a
-batch of any size passes through the model in pieces of `PIECE_TOKENS`, which bounds the memory and costs a third more
+batch of any size passes through the model in pieces of `PIECE` texts, which bounds the memory and costs a third more
 time. Only low-rank updates are trained where the model has linear layers to put them on, because a full tuning forgets
 more of what the encoder knew; they are merged into the weights that are saved, so that the result is an encoder like
 any other: a folder of safetensors and JSON.
@@ -34,9 +34,9 @@ _RANK = 16
 _RATES = {"lora": 3e-4, "full": 2e-5}
 _WARMUP = 0.1
 BATCH_SIZE = 32  # questions; each is told its passage from the passages and hard negatives of all
-PIECE_TOKENS = 1024  # that pass through the model at once
+PIECE = 8  # texts that pass through the model at once
+_ROUND = 16  # tokens: oneDNN compiles and keeps a kernel for every shape in bfloat16, some 100 MB a step of new ones
 _CACHED = 4 / 3  # time with cached gradients against without: one more forward pass beside one forward and one backward
-_TIMED_TEXTS = 12  # by which time and memory are told beforehand: about one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ def train_encoder(
         bf16 = _in_bfloat16(where)
         if on_plan:
             on_plan(_plan(model, examples, steps=epochs * -(-len(examples) // size), epochs=epochs, bf16=bf16))
+        rounding = model.register_forward_pre_hook(_round)
         losses, steps = _run(
             model,
             examples,
@@ -121,6 +122,7 @@ def train_encoder(
             bf16=bf16,
             on_step=on_step,
         )
+        rounding.remove()
         _save(model, out_dir, merge=used == "lora")
     total = sum(p.numel() for p in parameters) - (trained if used == "lora" else 0)
     return EncoderTraining(
@@ -167,11 +169,11 @@ def _in_bfloat16(device: torch.device) -> bool:
 
 
 def _plan(model: Any, examples: Sequence[EncoderExample], *, steps: int, epochs: int, bf16: bool) -> EncoderPlan:
-    """Times the second of two forward and backward passes; time goes with the characters."""
+    """Times the second of two forward and backward passes of one piece; time goes with the characters."""
     import torch
     from sentence_transformers.util import batch_to_device
 
-    some = [e.passage for e in examples[:: max(1, len(examples) // _TIMED_TEXTS)]][:_TIMED_TEXTS]
+    some = [e.passage for e in examples[:: max(1, len(examples) // PIECE)]][:PIECE]
     features = batch_to_device(model.preprocess(some), model.device)
     model.train()
     seconds = 0.0
@@ -262,7 +264,26 @@ def _loss(model: Any) -> Any:
 
     if has_static_embedding_input(model):
         return losses.MultipleNegativesRankingLoss(model)
-    return losses.CachedMultipleNegativesRankingLoss(model, mini_batch_num_tokens=PIECE_TOKENS)
+    return losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=PIECE)
+
+
+def _round(model: Any, args: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Before the model's forward pass: texts padded to a multiple of `_ROUND` tokens, so that few shapes occur."""
+    import torch
+
+    features, *rest = args
+    mask = features.get("attention_mask")
+    if mask is None:
+        return args
+    width = mask.shape[1]
+    more = min(-width % _ROUND, max(0, (model.max_seq_length or width) - width))
+    padded = {
+        name: torch.nn.functional.pad(value, (0, more))
+        if isinstance(value, torch.Tensor) and value.ndim == 2 and value.shape[1] == width
+        else value
+        for name, value in features.items()
+    }
+    return (padded, *rest)
 
 
 def _listener(on_step: Callable[[int, int], None] | None) -> Any:

@@ -24,7 +24,7 @@ __all__ = ["BREAKS", "MODEL", "Judge", "Traffic", "broken", "judge_server", "ver
 
 MODEL = "scripted-judge"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_RAGAS_INPUT = re.compile(r"input:\s*(\{.*\})\s*Output:", re.DOTALL | re.IGNORECASE)
+_RAGAS_INPUT = "Now perform the same with the following input"
 _KEYS = ("truths", "verdicts", "claims", "reason")  # what DeepEval's prompts ask for, a reason beside verdicts last
 
 
@@ -66,9 +66,9 @@ class Judge:
 
 def verdict_of(prompt: str) -> dict[str, Any] | None:
     """What a prompt of RAGAS or DeepEval asks for, every claim called supported; None for another prompt."""
-    given = _RAGAS_INPUT.search(prompt[prompt.rfind("Now perform") :] if "Now perform" in prompt else prompt)
-    if given is not None:
-        return _for_ragas(json.loads(given.group(1)))
+    _, ragas, given = prompt.partition(_RAGAS_INPUT)  # the first: a request to mend a reply holds the old prompt
+    if ragas and "{" in given:
+        return _for_ragas(json.JSONDecoder().raw_decode(given[given.index("{") :])[0])
     asked = [key for key in _KEYS if f"'{key}'" in prompt or f'"{key}"' in prompt]
     if not asked:
         return None
@@ -80,6 +80,9 @@ def verdict_of(prompt: str) -> dict[str, Any] | None:
 
 
 def _for_ragas(data: dict[str, Any]) -> dict[str, Any]:
+    """Statements of an answer, verdicts on statements, or a reply that did not parse, mended."""
+    if "prompt_value" in data:
+        return {"text": json.dumps(verdict_of(data["prompt_value"]))}
     if "statements" in data:
         return {
             "statements": [

@@ -27,7 +27,7 @@ from tests.tiny_models import save_tiny
 
 CONTEXTS = ("Parcels are kept for 14 days.", "Letters are kept for 3 days.")
 ROWS = [Row("1", "How long?", "Parcels are kept for 14 days. Letters are kept for 3 days.", CONTEXTS)]
-RAGAS = 'Example\nInput: {{"answer": "x"}}\nOutput: {{}}\nNow perform the same with this input\ninput: {}\nOutput: '
+RAGAS = 'Example\nInput: {{"answer": "x"}}\nOutput: {{}}\nNow perform the same with the following input\ninput: {}\nOutput: '
 DEEPEVAL = "return JSON with the 'claims' key as a list of strings.\n\nText:\nIt is blue. It is new.\n\nJSON:\n"
 VERDICTS = "the 'verdicts' key, each with 'reason'.\n\nClaims:\n['It is blue.', \"It's new.\"]\n\nJSON:\n"
 
@@ -86,6 +86,10 @@ def test_detectors_are_rated_by_the_clock_and_the_slowest_row_counts() -> None:
 def test_the_scripted_judge_answers_what_the_tools_ask() -> None:
     given = json.dumps({"question": "q", "answer": "It is blue. It is new."})
     assert verdict_of(RAGAS.format(given)) == {"statements": ["It is blue.", "It is new."]}
+    mend = json.dumps({"output_string": "Sure!", "prompt_value": RAGAS.format(given)})
+    mended = verdict_of(RAGAS.format(mend))
+    assert mended is not None
+    assert json.loads(mended["text"]) == verdict_of(RAGAS.format(given))
     judged = verdict_of(RAGAS.format(json.dumps({"context": "c", "statements": ["a", "b"]})))
     assert judged is not None
     assert [s["verdict"] for s in judged["statements"]] == [1, 1]

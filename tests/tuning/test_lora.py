@@ -19,6 +19,7 @@ from groundtone.prompts import of_pair
 from tests.tuning.flat import train
 from tuning import sft
 from tuning.lora import Lora, lora_config, require_base
+from tuning.plan import Plan
 from tuning.recipe import Recipe
 from tuning.recorder import read_metrics
 from tuning.run_folder import adapter_folder, model_folder
@@ -90,8 +91,8 @@ def test_a_pissa_run_goes_on_to_the_same_adapter(folder, pairs, tmp_path):
 
 def test_full_tuning_stores_a_model_like_any_other(folder, pairs, tmp_path):
     base = str(folder("qwen2"))
-    given = {"base": base, "lora": None, "recipe": Recipe(epochs=2, learning_rate=1e-3, batch_size=4)}
-    run = sft.train(pairs, out_dir=tmp_path / "run", heldout=pairs[:2], **given)
+    plan = Plan(base, tmp_path / "run", lora=None, recipe=Recipe(epochs=2, learning_rate=1e-3, batch_size=4))
+    run = sft.train(pairs, plan, heldout=pairs[:2])
     assert run.adapter == model_folder(tmp_path / "run")
     loss = -scores(LocalModel.load(str(run.adapter)), pairs[:2]).mean().item()
     assert loss == pytest.approx(run.last_eval_loss, abs=1e-4)

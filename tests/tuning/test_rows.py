@@ -11,19 +11,19 @@ from tuning.rows import IGNORED, fit, preview, render, rows_sha256
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_trained_prompt_is_token_for_token_what_serving_shows_the_model(folder, pairs, monkeypatch, family):
+def test_the_trained_prompt_is_token_for_token_what_serving_shows_the_model(folder, pairs, family):
     model = LocalModel.load(str(folder(family)))
     shown = []
-    generate = model.base.model.generate
 
-    def spy(**arguments):
-        shown.append(arguments["input_ids"][0].tolist())
-        return generate(**arguments)
+    def spy(_, arguments, given):
+        ids = given["input_ids"] if "input_ids" in given else arguments[0]
+        shown.append(ids[0].tolist())
 
-    monkeypatch.setattr(model.base.model, "generate", spy)
+    model.base.model.register_forward_pre_hook(spy, with_kwargs=True)
     for row, pair in zip(render(model.format, pairs), pairs, strict=True):
+        shown.clear()
         model.generate([of_pair(pair)], max_new_tokens=1)
-        assert list(row.ids[: row.prompt_tokens]) == shown[-1]
+        assert list(row.ids[: row.prompt_tokens]) == shown[0]
         assert model.format.decode(row.ids[row.prompt_tokens :]).strip() == pair.reply
         assert row.ids[-1] in model.stop_ids(), "what training ends with must end serving"
 
