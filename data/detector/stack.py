@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from data.detector.rows import Rows, best_threshold, joined
 from eval.detectors.lexical import NAMES
 from eval.detectors.stacked import INPUTS, Stack, stack_inputs
+from groundtone.stats import auroc
 
-__all__ = ["across_sets", "fit_stack", "inputs_of"]
+__all__ = ["across_sets", "fit_stack", "inputs_of", "new_ground"]
 
 ORIGIN = {
     "support taken out": "natural",
@@ -69,6 +70,22 @@ def fit_stack(sets: Mapping[str, Rows], risks: Mapping[str, Floats]) -> Stack:
     stack = Stack(weights, round(float(found[len(INPUTS) :].mean()), 3), 0.5)
     risk = np.array([stack.risk(row) for row in x])
     return Stack(weights, stack.bias, best_threshold(y, risk, weight))
+
+
+def new_ground(sets: Mapping[str, Rows], risks: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+    """Per set how well each part and the stack rank its claims (AUROC) when trees and weights come from other sets."""
+    found: dict[str, dict[str, float]] = {}
+    for name, rows in _parted(sets).items():
+        others = {other: given for other, given in sets.items() if ORIGIN.get(other, other) != ORIGIN.get(name, name)}
+        stack = fit_stack(others, risks)
+        inputs = inputs_of(rows, risks[name])
+        ranked = {"explicit": inputs[:, INPUTS.index("explicit")], "lexical": risks[name]}
+        ranked["stacked"] = np.array([stack.risk(row) for row in inputs])
+        found[name] = {
+            part: auroc(risk[rows.y].tolist(), risk[~rows.y].tolist(), resamples=1).mean or 0.0
+            for part, risk in ranked.items()
+        }
+    return found
 
 
 def _parted(sets: Mapping[str, Rows]) -> dict[str, Rows]:

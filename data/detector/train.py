@@ -24,7 +24,7 @@ import numpy as np
 from data.detector.answers import LabelledAnswer, begin, halueval, held_out, summedits
 from data.detector.made_up import documents, instructed, own_answers, without_support
 from data.detector.rows import Rows, as_rows, best_threshold, joined
-from data.detector.stack import across_sets, fit_stack
+from data.detector.stack import across_sets, fit_stack, new_ground
 from eval.detectors.features import Rarity
 from eval.detectors.lexical import MODEL_FILE, NAMES
 from groundtone.files import write_atomic
@@ -124,8 +124,11 @@ def main() -> None:
         risk[fold == k] = fit(part).predict_proba(rows.x[fold == k])[:, 1]
     threshold = best_threshold(rows.y, risk, rows.weight)
     print(f"threshold {threshold}; claims called right in the folds: {((risk >= threshold) == rows.y).mean():.1%}")
-    stack = fit_stack(by_set, across_sets(by_set, fit))
-    print(f"stack {stack}")
+    risks = across_sets(by_set, fit)
+    stack = fit_stack(by_set, risks)
+    print(f"{stack}; claims of sets that neither trees nor weights know, AUROC:")
+    for name, parts in new_ground(by_set, risks).items():
+        print(f"  {name:18}", *(f"{part} {area:.3f}" for part, area in parts.items()))
     model = as_json(fit(rows)) | {
         "stack": asdict(stack),
         "threshold": threshold,

@@ -121,7 +121,6 @@ def attach(
     _check_name(name)
     _check_card(base, folder, allow_template_mismatch=allow_template_mismatch)
     from peft import PeftModel
-    from peft.utils import get_peft_model_state_dict
     from safetensors import safe_open
 
     try:
@@ -139,7 +138,7 @@ def attach(
         raise ModelError(
             f"adapter {folder} does not fit {base.id!r}: {reason}; load the base it was tuned on"
         ) from error
-    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(model, adapter_name=name).items()}
+    expected = {key: tuple(value.shape) for key, value in _stored(model, name).items()}
     if expected != shapes:
         _undo(base, name, onto)
         odd = sorted(set(expected.items()) ^ set(shapes.items()))[0]
@@ -148,6 +147,14 @@ def attach(
             f"expected, first difference {odd[0]} {odd[1]}; load the base it was tuned on"
         )
     return model.eval().requires_grad_(False)
+
+
+def _stored(model: Any, name: str) -> dict[str, Any]:
+    """The tensors that PEFT would save of an adapter; embeddings are not looked for, which would ask a hub."""
+    from peft.utils import get_peft_model_state_dict
+
+    found: dict[str, Any] = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    return found
 
 
 def _check_name(name: str) -> None:

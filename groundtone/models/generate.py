@@ -160,7 +160,7 @@ class LocalModel:
         """The adapter at this view's strength; off at 0, for there the base's own code path runs."""
         if self._loaded.adapter is None:
             return nullcontext()
-        if self.strength and merging:
+        if self.strength and merging and dial_problem(self._loaded.adapter) is None:
             if self.strength not in self._loaded.merged:
                 self._loaded.merged = {self.strength: merged(self.model, self.strength)}
             weights = self._loaded.merged[self.strength]

@@ -27,7 +27,7 @@ from tests.tiny_models import save_tiny
 
 CONTEXTS = ("Parcels are kept for 14 days.", "Letters are kept for 3 days.")
 ROWS = [Row("1", "How long?", "Parcels are kept for 14 days. Letters are kept for 3 days.", CONTEXTS)]
-RAGAS = 'Example\nInput: {{"answer": "x"}}\nOutput: {{}}\nNow perform the same with the following input\ninput: {}\nOutput: '
+RAGAS = 'Example\nInput: {{"answer": "x"}}\nNow perform the same with the following input\ninput: {}\nOutput: '
 DEEPEVAL = "return JSON with the 'claims' key as a list of strings.\n\nText:\nIt is blue. It is new.\n\nJSON:\n"
 VERDICTS = "the 'verdicts' key, each with 'reason'.\n\nClaims:\n['It is blue.', \"It's new.\"]\n\nJSON:\n"
 

@@ -12,7 +12,7 @@ from data.detector.corrupt import contradict, reword
 from data.detector.made_up import made_up, without_support
 from data.detector.rows import Rows, as_rows, best_threshold, label_of
 from data.detector.span_rows import capped, distinct, token_rows
-from data.detector.stack import across_sets, fit_stack
+from data.detector.stack import across_sets, fit_stack, new_ground
 from data.detector.train import as_json, fit
 from eval.detectors.features import Rarity
 from eval.detectors.lexical import NAMES
@@ -111,6 +111,9 @@ def test_the_stack_believes_the_part_that_is_right_and_never_reads_one_backwards
     sets = {"one": numbers(400), "two": numbers(400)}
     right = {name: np.where(rows.y, 0.8, 0.2) for name, rows in sets.items()}
     assert fit_stack(sets, right).weights["lexical"] > 1
+    told = new_ground(sets, right)["one"]
+    assert told["lexical"] == 1
+    assert told["explicit"] < told["stacked"] <= 1
     backwards = {name: 1 - risk for name, risk in right.items()}
     assert fit_stack(sets, backwards).weights["lexical"] == 0
 
