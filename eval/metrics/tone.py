@@ -11,8 +11,9 @@ from groundtone.errors import DataError
 from groundtone.text import sentence_spans, words
 from groundtone.types import Answer, Question, Score
 
-__all__ = ["ToneBands", "inside", "learn_bands", "reading_grade", "style_features", "tone"]
+__all__ = ["LEAST_REPLIES", "ToneBands", "inside", "learn_bands", "reading_grade", "style_features", "tone"]
 
+LEAST_REPLIES = 20  # that bands are learned from: a 5th percentile of less is the least of them
 LOW, HIGH = 0.05, 0.95
 _CONTRACTION = re.compile(r"\b\w+['’](?:t|s|re|ll|ve|d|m)\b", re.I)
 _FORMAL = frozenset(
@@ -87,8 +88,8 @@ def _syllables(word: str) -> int:
 
 def learn_bands(replies: Sequence[str]) -> ToneBands:
     """The bands of the house's own replies. Raises DataError for fewer than 20: percentiles of less mean nothing."""
-    if len(replies) < 20:
-        raise DataError(f"{len(replies)} replies to learn the tone from; give at least 20")
+    if len(replies) < LEAST_REPLIES:
+        raise DataError(f"{len(replies)} replies to learn the tone from; give at least {LEAST_REPLIES}")
     rows = [style_features(reply) for reply in replies]
     return ToneBands({name: _band(sorted(row[name] for row in rows)) for name in rows[0]}, len(rows))
 

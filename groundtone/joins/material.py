@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eval.metrics.tone import ToneBands, learn_bands
+from eval.metrics.tone import LEAST_REPLIES, ToneBands, learn_bands
 from eval.style import Style
 from eval.suite import GeneralItem, read_changes, read_general, read_questions
 from groundtone.errors import DataError
@@ -57,11 +57,12 @@ def read_material(settings: Settings, *, limit: int | None = None) -> Material:
 
 
 def learned_bands(settings: Settings) -> ToneBands | None:
-    """The tone of the training replies; None where there are none."""
+    """The tone of the training replies; None where there are none, or too few to tell a tone."""
     training = settings.path(settings.tuning.data)
     if not training.is_file():
         return None
-    return learn_bands([pair.reply for pair in read_pairs(training, columns=columns_of(settings.tuning))])
+    replies = [pair.reply for pair in read_pairs(training, columns=columns_of(settings.tuning))]
+    return learn_bands(replies) if len(replies) >= LEAST_REPLIES else None
 
 
 def half_of(material: Material, *, choosing: bool) -> Material:
