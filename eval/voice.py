@@ -139,7 +139,7 @@ def _rules_lines(rules: Sequence[Mapping[str, Any]]) -> str:
 
 def _profile_lines(found: Mapping[str, Any] | None) -> str:
     if found is None:
-        return "The style profile could not be measured: there are not the 20 training replies that bands are learned from."
+        return "The style profile could not be measured: bands are learned from at least 20 training replies."
     features = found["features"]
     arms = [arm for arm in features[0]["arms"] if arm in IN_REPORT]
     rows = [
