@@ -225,6 +225,7 @@ def _supervise(path: Path, lock: int) -> None:
             )
         except OSError as error:
             log.write(f"{job.command[0]}: {error.strerror}\n".encode())
+            log.flush()  # whoever reads that it failed reads the log next
             _write(path, replace(job, status="failed", finished=now_iso(), code=127))
             return
     job = replace(job, worker=worker.pid)

@@ -194,7 +194,7 @@ def test_make_help_lists_every_target() -> None:
     assert phony is not None
     described = re.findall(r"^([a-z-]+):.*## ", text, flags=re.M)
     expected = {"help", "dev", "demo", "test", "check", "docs", "reproduce"}
-    expected |= {"bench", "bench-retrieval", "bench-serving", "bench-tuning", "bench-guards"}
+    expected |= {"bench", "bench-eval", "bench-retrieval", "bench-serving", "bench-tuning", "bench-guards"}
     assert set(described) == set(phony[1].split()) == expected
 
 

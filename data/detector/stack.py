@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.detector.rows import Rows, best_threshold, joined
+from data.detector.rows import Rows, joined
+from eval.detectors.explicit import SUPPORT_THRESHOLD
 from eval.detectors.lexical import NAMES
-from eval.detectors.stacked import INPUTS, Stack, stack_inputs
+from eval.detectors.stacked import INPUTS, Stack, log_odds, stack_inputs
 from groundtone.stats import auroc
 
 __all__ = ["across_sets", "fit_stack", "inputs_of", "new_ground"]
@@ -46,7 +47,8 @@ def inputs_of(rows: Rows, lexical: Floats) -> Floats:
 
 
 def fit_stack(sets: Mapping[str, Rows], risks: Mapping[str, Floats]) -> Stack:
-    """Weights by penalised likelihood with every set counting the same; its threshold by balanced accuracy."""
+    """Weights by penalised likelihood with every set counting the same; the threshold flags no more carried claims than
+    explicit comparison does."""
     from scipy.optimize import minimize
 
     known = _parted(sets)
@@ -69,7 +71,10 @@ def fit_stack(sets: Mapping[str, Rows], risks: Mapping[str, Floats]) -> Stack:
     weights = {name: round(float(w), 3) for name, w in zip(INPUTS, found, strict=False)}
     stack = Stack(weights, round(float(found[len(INPUTS) :].mean()), 3), 0.5)
     risk = np.array([stack.risk(row) for row in x])
-    return Stack(weights, stack.bias, best_threshold(y, risk, weight))
+    allowed = weight * (x[:, INPUTS.index("explicit")] > log_odds(1 - SUPPORT_THRESHOLD)) * ~y
+    grid = np.arange(0.1, 0.9, 0.01)
+    quiet = [t for t in grid if (weight * (risk >= t) * ~y).sum() <= allowed.sum()]
+    return Stack(weights, stack.bias, round(float(min(quiet, default=grid[-1])), 2))
 
 
 def new_ground(sets: Mapping[str, Rows], risks: Mapping[str, Floats]) -> dict[str, dict[str, float]]:

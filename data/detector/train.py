@@ -4,7 +4,7 @@
 
 reads summedits, begin and halueval and the documents that our own answers are made of, below PUBLIC_DATA. Sources that
 `held_out` keeps apart are never fitted. The trees' threshold is chosen by folds over the fitted answers, the stack by
-`data.detector.stack`. The same seed gives the same file. About five minutes on one core. Needs scikit-learn, which
+`data.detector.stack`. The same seed gives the same file. About a minute on one core. Needs scikit-learn, which
 reading the file does not.
 """
 

@@ -20,7 +20,7 @@ def load_detector(
 
     explicit              numbers, dates, units, names and negations compared by meaning; no weights
     lexical               our boosted trees over such comparisons, with explicit's contradictions; shipped
-    stacked               both, weighed by a logistic regression: ranks as lexical does, names what explicit names
+    stacked               what explicit flags and what a logistic regression over both flags besides; ranked by it
     span:FOLDER           a token classifier tuned with method `tokens`: marks the words that nothing carries
     llm:provider:model    a chat model through LangChain; what it says cannot be parsed is unchecked
     anything else         an NLI, HHEM or MiniCheck cross-encoder: a folder or a Hugging Face id

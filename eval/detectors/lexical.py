@@ -19,6 +19,7 @@ from eval.detectors.protocol import NO_EVIDENCE, Case, Finding
 from eval.detectors.trees import Trees
 from groundtone.errors import DataError
 from groundtone.text import Span
+from groundtone.types import ClaimVerdict
 from groundtone.values import find_names
 
 __all__ = ["MODEL_FILE", "NAMES", "LexicalDetector", "ReadClaim", "described", "finding", "read_model"]
@@ -95,17 +96,22 @@ class LexicalDetector:
         ]
 
 
-def finding(one: ReadClaim, *, risk: float, threshold: float) -> Finding:
-    """The verdict on a claim of this risk, its reason and its characters; what is contradicted has at least the
-    threshold's risk."""
+def finding(
+    one: ReadClaim, *, risk: float, threshold: float, heeded: Sequence[ClaimVerdict] = ("contradicted",)
+) -> Finding:
+    """The verdict on a claim of this risk, its reason and its characters.
+
+    Explicit comparison has the last word where its verdict is `heeded`; what is contradicted has at least the
+    threshold's risk.
+    """
     explicit, scores = one.explicit, {**one.explicit.scores, "lexical": round(one.risk, 4)}
-    if explicit.verdict == "contradicted":
-        risk = max(risk, threshold)
-        return replace(explicit, risk=risk, scores=scores)
+    if explicit.verdict in heeded:
+        least = threshold if explicit.verdict == "contradicted" else risk
+        return replace(explicit, risk=max(risk, least), scores=scores)
     new = [word for word in one.reading.words if word.held == 0]
     shown = one.reading.nearest
     if risk < threshold:
-        why = "the evidence carries its words and values"
+        why = f"the evidence nearest to it holds {explicit.scores['recall']:.0%} of its words, by weight"
         return Finding("supported", risk, shown.passage_id, shown.text, (), why, scores)
     named = ", ".join(word.text for word in sorted(new, key=lambda w: -w.rarity)[:SHOWN_WORDS])
     why = f"the evidence does not say {named}" if named else "its words stand in the evidence, but not together"

@@ -15,7 +15,7 @@ from functools import cache
 from eval.detectors.lexical import MODEL_FILE, LexicalDetector, finding, read_model
 from eval.detectors.protocol import NO_EVIDENCE, Case, Finding
 
-__all__ = ["INPUTS", "Stack", "StackedDetector", "stack_inputs"]
+__all__ = ["INPUTS", "Stack", "StackedDetector", "log_odds", "stack_inputs"]
 
 INPUTS = ("lexical", "explicit", "contradicted")
 EDGE = 0.02  # a risk of 0 or 1 has no finite log-odds; beyond this no part is surer of itself
@@ -36,7 +36,7 @@ class Stack:
 
 
 class StackedDetector:
-    """Ranks by both, names what explicit comparison names."""
+    """Ranks by both. What explicit comparison objects to keeps its verdict and reason; the weighed risk flags more."""
 
     name = "stacked"
 
@@ -59,6 +59,7 @@ class StackedDetector:
                     one,
                     risk=self.stack.risk(stack_inputs(one.risk, *_said(one.explicit))),
                     threshold=self.stack.threshold,
+                    heeded=("contradicted", "unsupported"),
                 )
                 for one in own
             )
@@ -68,14 +69,15 @@ class StackedDetector:
 
 def stack_inputs(lexical: float, support: float, conflicts: float) -> tuple[float, ...]:
     """The numbers of INPUTS: log-odds of both risks, and 1 where comparison found a contradiction."""
-    return _log_odds(lexical), _log_odds(1 - support), float(conflicts > 0)
+    return log_odds(lexical), log_odds(1 - support), float(conflicts > 0)
 
 
 def _said(explicit: Finding) -> tuple[float, float]:
     return explicit.scores["support"], explicit.scores["conflicts"]
 
 
-def _log_odds(risk: float) -> float:
+def log_odds(risk: float) -> float:
+    """Of a risk, which is taken as at least EDGE away from 0 and 1."""
     inside = min(1 - EDGE, max(EDGE, risk))
     return math.log(inside / (1 - inside))
 

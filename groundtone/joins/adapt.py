@@ -72,6 +72,7 @@ class AdaptReport:
             shown += [
                 f"to use it, set retrieval.encoder: {self.encoder}",
                 "then delete .groundtone/index.sqlite and run: groundtone index",
+                "its scores are on another scale: check assistant.min_answer and min_score with groundtone eval",
             ]
         return shown
 

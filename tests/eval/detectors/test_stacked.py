@@ -50,4 +50,21 @@ def test_a_contradiction_is_flagged_even_where_the_risk_is_low():
     case = Case(("The company earned 999 million in 1998.", "Penguins eat herring."), Evidence([REPORT]))
     wrong, stranger = sure.judge([case])[0]
     assert (wrong.verdict, wrong.risk) == ("contradicted", 0.4)
-    assert (stranger.verdict, stranger.risk) == ("supported", pytest.approx(1 / (1 + math.exp(9))))
+    assert (stranger.verdict, stranger.risk) == ("unsupported", pytest.approx(1 / (1 + math.exp(9))))
+
+
+def test_whatever_explicit_comparison_objects_to_is_flagged_for_its_reason():
+    case = Case(
+        ("Tightenpliers measures the headquarters.", "The company earned 3 million.", "Its headquarters are here."),
+        Evidence([REPORT]),
+    )
+    ours, theirs = (load_detector(name).judge([case])[0] for name in ("stacked", "explicit"))
+    objected = [(one, other) for one, other in zip(ours, theirs, strict=True) if other.verdict != "supported"]
+    assert len(objected) >= 2
+    assert all((one.verdict, one.why, one.spans) == (other.verdict, other.why, other.spans) for one, other in objected)
+
+
+def test_the_weighed_risk_flags_what_explicit_comparison_lets_pass():
+    loud = StackedDetector(LexicalDetector.shipped(), Stack(dict.fromkeys(INPUTS, 0.0), 9.0, 0.4))
+    (found,) = loud.judge([Case(("Its headquarters are in Port Ellery.",), Evidence([REPORT]))])[0]
+    assert found.verdict == "unsupported"

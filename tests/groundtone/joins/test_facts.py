@@ -165,11 +165,11 @@ def test_mask_writes_rows_that_pass_and_never_the_original(made: Path) -> None:
 def test_tune_says_it_and_the_manifest_notes_it(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[VoicePair] = []
 
-    def train(pairs: list[VoicePair], **given: Any) -> SimpleNamespace:
+    def train(pairs: list[VoicePair], plan: Any, **given: Any) -> SimpleNamespace:
         trained.extend(pairs)
         return SimpleNamespace(rows=len(pairs), steps=1, first_eval_loss=None, last_eval_loss=None, seconds=0.0)
 
-    monkeypatch.setattr("tuning.sft.train", train)
+    monkeypatch.setattr("groundtone.joins.methods.voice.train", train)
     project, _ = project_in(made, GOOD, GOOD | {"prompt": "When?"}, STALE, facts="mask", data_checks="report")
     settings = load_settings(made, (f"model.id={save_tiny('llama', made / 'tiny')}", "model.device=cpu"))
     said: list[str] = []
