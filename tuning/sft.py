@@ -32,6 +32,8 @@ from tuning.versions import Start, check_start, go_on
 
 __all__ = ["Retention", "adapter_folder", "newest_checkpoint", "train"]
 
+_ROUND = 16  # tokens: on a CPU a kernel is compiled and kept for every length that is met in bfloat16
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:
@@ -127,14 +129,17 @@ class _Training:
         from trl import SFTConfig
 
         lora, recipe = self.plan.lora, self.plan.recipe
+        dtype = computes_in(lora, on, mixed=recipe.mixed_precision)
         shared = training_arguments(
             attempt,
             recipe,
             device=on.device,
-            dtype=computes_in(lora, on, mixed=recipe.mixed_precision),
+            dtype=dtype,
             rows=len(self.fitted.rows),
             evaluate=bool(self.held),
         )
+        if on.device == "cpu" and dtype == "bfloat16" and not recipe.packing:
+            shared["pad_to_multiple_of"] = _ROUND
         # none without packing: rows were fitted already and nothing may be cut
         size = _bin_tokens(self.fitted, self.limit) if recipe.packing else None
         return SFTConfig(**shared, packing=recipe.packing, eval_packing=False, max_length=size)

@@ -217,3 +217,16 @@ def test_layers_that_do_not_exist_are_named_with_those_that_do(pairs, settings, 
     ):
         with pytest.raises(ModelError, match=f"cannot be adapted: {said}.* down_proj, gate_proj, k_proj"):
             train(pairs, out_dir=tmp_path / str(len(str(wrong))), **{**settings, "targets": wrong})
+
+
+def test_bfloat16_products_give_the_losses_of_float32_rounded_and_are_named_on_the_card(
+    trained, pairs, settings, tmp_path
+):
+    mixed = train(pairs, out_dir=tmp_path / "run", **settings, mixed_precision=True)
+    losses = [[line["loss"] for line in read_metrics(run.adapter.parent)][1:] for run in (mixed, trained)]
+    pairs_of = [(a, b) for a, b in zip(*losses, strict=True) if a is not None]
+    assert all(a == pytest.approx(b, rel=0.05) for a, b in pairs_of)
+    assert any(a != b for a, b in pairs_of), "rounding must show, or this test proves nothing"
+    assert mixed.tokens == trained.tokens, "what a batch is padded with is not counted"
+    assert read_card(mixed.adapter).config["mixed_precision"] is True
+    assert "mixed_precision" not in read_card(trained.adapter).config
