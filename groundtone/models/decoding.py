@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PREFILL_TOKENS", "Reply", "Rows", "advance", "decoding_problem", "newcomers", "write_all"]
+__all__ = [
+    "PREFILL_TOKENS",
+    "Reply",
+    "Rows",
+    "advance",
+    "decoding_problem",
+    "newcomers",
+    "write_all",
+    "write_by_transformers",
+]
 
 PREFILL_TOKENS = 4096  # prompts, padding included, that are read at once: what memory grows with
 _FORWARD = ("position_ids", "past_key_values", "logits_to_keep")
@@ -97,6 +106,28 @@ def write_all(network: Any, replies: Sequence[R], *, pad: int, device: str, at_o
         enough = rows is None or free * _REFILL >= at_once
         entering = newcomers(waiting, free=free) if enough else []
         rows = advance(network, rows, entering, pad=pad, device=device)
+
+
+def write_by_transformers(network: Any, replies: Sequence[Reply], *, limit: int, pad: int, device: str) -> None:
+    """The replies by the model's own `generate`, for architectures whose memory cannot be cut by rows."""
+    import torch
+    from transformers import GenerationConfig
+
+    width = max(len(reply.ids) for reply in replies)
+
+    def add(input_ids: Any, scores: Any, **_: Any) -> Any:
+        for reply, token in zip(replies, input_ids[:, -1].tolist(), strict=True):
+            reply.add(token)
+        return torch.tensor([reply.over for reply in replies], dtype=torch.bool, device=device)
+
+    network.generate(
+        input_ids=torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in replies], device=device),
+        attention_mask=torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in replies], device=device),
+        generation_config=GenerationConfig(
+            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=pad
+        ),
+        stopping_criteria=[add],
+    )
 
 
 def newcomers(waiting: deque[R], *, free: int, prefill_tokens: int = PREFILL_TOKENS) -> list[R]:

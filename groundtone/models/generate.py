@@ -18,7 +18,7 @@ from typing import Any
 from groundtone.errors import ModelError, PromptTooLongError
 from groundtone.models.adapter import attach, dial_problem
 from groundtone.models.chat_format import ChatFormat
-from groundtone.models.decoding import decoding_problem, write_all
+from groundtone.models.decoding import decoding_problem, write_all, write_by_transformers
 from groundtone.models.merging import Merged, merged, without_adapter
 from groundtone.models.streaming import finish_text, settled
 from groundtone.models.weights import Base, load_base
@@ -260,7 +260,7 @@ class LocalModel:
                 write_all(network, replies, pad=pad, device=device, at_once=self.batch_size)
             else:
                 for start in range(0, len(replies), self.batch_size):
-                    _write_by_transformers(
+                    write_by_transformers(
                         network, replies[start : start + self.batch_size], limit=max_new_tokens, pad=pad, device=device
                     )
         return [reply.new_ids for reply in replies]
@@ -304,28 +304,6 @@ class _Reply:
         self._whole = self._local.is_whole(self.new_ids, limit=self._limit, stops=self._stops)
         if self._each is not None:
             self._each(token)
-
-
-def _write_by_transformers(network: Any, replies: Sequence[_Reply], *, limit: int, pad: int, device: str) -> None:
-    """The replies by the model's own `generate`, for architectures whose memory cannot be cut by rows."""
-    import torch
-    from transformers import GenerationConfig
-
-    width = max(len(reply.ids) for reply in replies)
-
-    def add(input_ids: Any, scores: Any, **_: Any) -> Any:
-        for reply, token in zip(replies, input_ids[:, -1].tolist(), strict=True):
-            reply.add(token)
-        return torch.tensor([reply.over for reply in replies], dtype=torch.bool, device=device)
-
-    network.generate(
-        input_ids=torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in replies], device=device),
-        attention_mask=torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in replies], device=device),
-        generation_config=GenerationConfig(
-            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=pad
-        ),
-        stopping_criteria=[add],
-    )
 
 
 def _name(base: Base, adapter: Path | None, strength: float) -> str:
