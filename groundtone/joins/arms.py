@@ -54,15 +54,7 @@ def load_models(project: Project, settings: Settings, *, tuned: str | None, arm:
     adapter: Path | None = adapter_folder(project.run_path(tuned)) if tuned else None
     if adapter is None and model.adapter:
         adapter = settings.path(model.adapter)
-    generator = load_generator(
-        model_id(settings),
-        adapter=adapter,
-        dtype=model.dtype,
-        device=model.device,
-        batch_size=model.batch_size,
-        base_url=model.base_url,
-        allow_template_mismatch=model.allow_template_mismatch,
-    )
+    generator = generator_of(settings, adapter=adapter)
     base_groups = groups_of_base(model_id(settings))
     if adapter is None:
         return Models(generator, None, base_groups=base_groups)
@@ -105,6 +97,20 @@ def in_parameters(name: str, parameters: int) -> str:
     """ "starter, 2.6 M parameters"."""
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
     return f"{name}, {size} parameters"
+
+
+def generator_of(settings: Settings, *, adapter: Path | None, model: str = "") -> Generator:
+    """The configured model, or the weights that `model` names, loaded as the settings say."""
+    given = settings.model
+    return load_generator(
+        model or model_id(settings),
+        adapter=adapter,
+        dtype=given.dtype,
+        device=given.device,
+        batch_size=given.batch_size,
+        base_url=given.base_url,
+        allow_template_mismatch=given.allow_template_mismatch,
+    )
 
 
 def model_id(settings: Settings) -> str:

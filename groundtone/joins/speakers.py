@@ -13,14 +13,13 @@ from pathlib import Path
 
 from groundtone.errors import GroundtoneError, ProjectError
 from groundtone.joins.access import groups_of_base, groups_of_folder, groups_of_run, union
-from groundtone.joins.arms import model_id, with_reader
+from groundtone.joins.arms import generator_of, model_id, with_reader
 from groundtone.joins.indexing import open_index
 from groundtone.joins.retrievers import BatchRetriever
 from groundtone.models.adapter import dial_problem
 from groundtone.models.batching import BatchingEngine
 from groundtone.models.decoding import decoding_problem
 from groundtone.models.generate import LocalModel
-from groundtone.models.load import load_generator
 from groundtone.models.quiet import quiet
 from groundtone.project import Manifest, Project
 from groundtone.settings import Settings
@@ -158,17 +157,8 @@ class Speakers:
         return self.engine.view(name)
 
     def _load(self, adapter: Path | None, *, model: str = "") -> Generator:
-        given = self.settings.model
         with quiet():
-            return load_generator(
-                model or model_id(self.settings),
-                adapter=adapter,
-                dtype=given.dtype,
-                device=given.device,
-                batch_size=given.batch_size,
-                base_url=given.base_url,
-                allow_template_mismatch=given.allow_template_mismatch,
-            )
+            return generator_of(self.settings, adapter=adapter, model=model)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

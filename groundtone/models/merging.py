@@ -25,7 +25,6 @@ class Merged:
     """The adapted layers of a model, each with base + strength x update."""
 
     model: Any  # peft.PeftModel
-    strength: float
     weights: tuple[tuple[torch.nn.Parameter, torch.Tensor], ...]
 
     @contextmanager
@@ -46,10 +45,12 @@ class Merged:
 def without_adapter(model: Any) -> Iterator[None]:
     """PEFT's `disable_adapter` marks the adapter's weights as trainable on its way back: here they stay frozen."""
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with model.disable_adapter():
-        yield
-    for parameter, flag in trained:
-        parameter.requires_grad_(flag)
+    try:
+        with model.disable_adapter():
+            yield
+    finally:
+        for parameter, flag in trained:
+            parameter.requires_grad_(flag)
 
 
 def merged(model: Any, strength: float) -> Merged | None:
@@ -75,4 +76,4 @@ def merged(model: Any, strength: float) -> Merged | None:
         summed = [
             p.data + strength * layer.get_delta_weight(_ADAPTER) for p, layer in zip(parameters, layers, strict=True)
         ]
-    return Merged(model, strength, tuple(zip(parameters, summed, strict=True)))
+    return Merged(model, tuple(zip(parameters, summed, strict=True)))

@@ -70,3 +70,10 @@ def test_what_would_round_or_spread_is_not_merged(folder, adapter):
     float32.model.base_model.model.tied = torch.nn.Module()
     float32.model.base_model.model.tied.weight = layer.get_base_layer().weight
     assert merged(float32.model, 1.0) is None
+
+
+def test_weights_stay_frozen_when_the_work_without_the_adapter_fails(folder, adapter):
+    model = LocalModel.load(str(folder("llama")), adapter=adapter()).with_adapter(False)
+    with pytest.raises(RuntimeError, match="half way"), model.active():
+        raise RuntimeError("half way")
+    assert not any(parameter.requires_grad for parameter in model.model.parameters())
