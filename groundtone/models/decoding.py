@@ -58,7 +58,7 @@ class Rows(Generic[R]):
     """The running batch: row n of every tensor belongs to reply n."""
 
     replies: list[R]
-    cache: Any  # transformers.DynamicCache: keys and values (rows, heads, columns, width) per layer
+    cache: Any  # transformers' Cache: keys and values (rows, heads, columns, width) per layer
     mask: torch.Tensor  # (rows, columns): 1 where the cache holds a token, 0 for padding on the left
     last: torch.Tensor  # (rows,): the token that was written last, not yet in the cache
 
@@ -168,12 +168,13 @@ def advance(
 
 def _prefill(network: Any, replies: Sequence[R], named: Named[R], *, pad: int, device: str) -> Rows[R]:
     import torch
-    from transformers import DynamicCache
+
+    from groundtone.models.growing_cache import growing_cache
 
     width = max(len(reply.ids) for reply in replies)
     ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in replies], device=device)
     mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in replies], device=device)
-    rows = Rows(list(replies), DynamicCache(), mask, ids[:, -1])
+    rows = Rows(list(replies), growing_cache(), mask, ids[:, -1])
     _forward(network, rows, ids, named, positions=(mask.cumsum(dim=1) - 1).clamp(min=0))
     return rows
 
