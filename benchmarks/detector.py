@@ -17,6 +17,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,14 @@ from benchmarks.detector_claims import Judged, best_cut, claims_of, interval, re
 from data.detector.answers import LabelledAnswer, begin, halueval, held_out, passages_of, ragtruth, summedits
 from data.detector.made_up import own_answers
 from data.detector.rows import Rows, as_rows
+from data.detector.stack import fit_stack
 from data.detector.train import FOLDS, as_json, fit
 from eval.calibration import calibrate, expected_calibration_error
 from eval.detectors import BUILT_IN, Detector, load_detector
+from eval.detectors.features import Rarity
 from eval.detectors.lexical import LexicalDetector
 from eval.detectors.protocol import Case
+from eval.detectors.stacked import Stack, StackedDetector
 from eval.detectors.trees import Trees
 from eval.evidence import Evidence
 from eval.splitting import split_claims
@@ -77,30 +81,42 @@ def judge(detector: Detector, rows: Sequence[LabelledAnswer]) -> tuple[list[Judg
     return judged, 60 * len(rows) / max(1e-9, spent_s)
 
 
-def folded(rows: Sequence[LabelledAnswer]) -> list[Judged]:
-    """Answers judged by lexical models that were fitted on the others, by folds over sources."""
-    shipped = LexicalDetector.shipped()
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The shipped kinds of detector fitted on one set: on all its answers, and by folds over sources on the others."""
+
+    whole: LexicalDetector
+    folds: tuple[tuple[LexicalDetector, tuple[LabelledAnswer, ...]], ...]
+    stack: Stack
+
+    def kinds(self) -> dict[str, Callable[[LexicalDetector], Detector]]:
+        """What is made of the trees, by name."""
+        return {"lexical": lambda trees: trees, "stacked": lambda trees: StackedDetector(trees, self.stack)}
+
+    def judged(self, make: Callable[[LexicalDetector], Detector]) -> list[Judged]:
+        """Every answer it was fitted on, judged by trees that were fitted on other sources."""
+        return [one for trees, rows in self.folds for one in judge(make(trees), rows)[0]]
+
+
+def fitted_on(rows: Sequence[LabelledAnswer]) -> Fitted:
+    """Trees of these rows alone, and the weights of a stack by what trees of the other folds say."""
+    rarity = LexicalDetector.shipped().rarity
     sources = sorted({row.source for row in rows})
     random.Random(0).shuffle(sources)
     fold_of = {source: n % FOLDS for n, source in enumerate(sources)}
-    features = as_rows(rows, shipped.rarity)
+    features = as_rows(rows, rarity)
     fold = np.array([fold_of[rows[n].source] for n in features.answer])
-    judged: list[Judged] = []
+    risks, folds = np.zeros(len(features.y)), []
     for k in range(FOLDS):
         part = fold != k
-        fitted = fit(Rows(features.x[part], features.y[part], features.answer[part], features.weight[part]))
-        judged += judge(_as_detector(fitted, shipped), [row for row in rows if fold_of[row.source] == k])[0]
-    return judged
+        model = fit(Rows(features.x[part], features.y[part], features.answer[part], features.weight[part]))
+        risks[~part] = model.predict_proba(features.x[~part])[:, 1]
+        folds.append((_as_detector(model, rarity), tuple(row for row in rows if fold_of[row.source] == k)))
+    return Fitted(_as_detector(fit(features), rarity), tuple(folds), fit_stack({"it": features}, {"it": risks}))
 
 
-def fitted_on(rows: Sequence[LabelledAnswer]) -> LexicalDetector:
-    """A lexical model of these rows alone."""
-    shipped = LexicalDetector.shipped()
-    return _as_detector(fit(as_rows(rows, shipped.rarity)), shipped)
-
-
-def _as_detector(model: object, shipped: LexicalDetector) -> LexicalDetector:
-    return LexicalDetector(Trees.read(as_json(model)), shipped.rarity, threshold=0.5)
+def _as_detector(model: object, rarity: Rarity) -> LexicalDetector:
+    return LexicalDetector(Trees.read(as_json(model)), rarity, threshold=0.5)
 
 
 def f1(labels: Bools, flags: Bools) -> tuple[float, float, float]:
@@ -174,7 +190,9 @@ def measure(name: str, rows: Sequence[LabelledAnswer], detectors: Sequence[Detec
         chosen, _ = judge(detector, train)
         report(detector.name, chosen, *judge(detector, test))
     if fit_too:
-        report("lexical, fitted on it", folded(train), *judge(fitted_on(train), test))
+        fitted = fitted_on(train)
+        for kind, make in fitted.kinds().items():
+            report(f"{kind}, fitted on it", fitted.judged(make), *judge(make(fitted.whole), test))
 
 
 SETS: tuple[tuple[str, str, Callable[[Path], Iterator[LabelledAnswer]]], ...] = (

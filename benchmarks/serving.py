@@ -4,7 +4,8 @@
     python -m benchmarks.serving --quick        a few of everything, to see that it runs; writes nothing
 
 Throughput is measured twice on the starter: 16 replies streamed together by the batching engine against the same
-grounded prompts one at a time, by transformers' `generate` and by our own decoding loop; and 16 HTTP clients against one on the arms base and base+rag (search, reader
+grounded prompts one at a time, by transformers' `generate` and by our own decoding loop; and 16 HTTP
+clients against one on the arms base and base+rag (search, reader
 and check included); ways take turns within a repeat. The ten thousand requests ask a scripted model for replies that
 all differ, half of them streamed, and every reply is compared. Overhead is the server's time for one request minus the
 scripted model's own. Servers are processes of their own; medians come with the smallest and largest of n repeats.
@@ -110,7 +111,7 @@ def engine_throughput(repeats: int) -> list[Row]:
     faster = [theirs / shared for theirs, _, shared in times]
     return [
         Row(
-            f"{STREAMS} grounded replies of the starter streamed together, against transformers' `generate` one at a time",
+            f"{STREAMS} grounded replies of the starter streamed together, against transformers' `generate` in turn",
             f"{spread(faster, digits=1)} times the throughput",
             "3 times",
             statistics.median(faster) >= 3,

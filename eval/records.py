@@ -22,9 +22,7 @@ _Decoder = Callable[[Any], Any]
 
 def to_json(record: EvalRecord) -> str:
     """One line without a line break at its end; NaN is refused with ValueError."""
-    return json.dumps(
-        dataclasses.asdict(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-    )
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
 def from_json(line: str) -> EvalRecord:
@@ -35,8 +33,10 @@ def from_json(line: str) -> EvalRecord:
         raise IntegrityError(f"not an evaluation record ({error}): {line[:80]!r}") from error
 
 
-def _plain(value: Any) -> float:
-    """Numbers of other libraries (NumPy's, torch's) as plain ones."""
+def _plain(value: Any) -> float | dict[str, Any]:
+    """A dataclass by its fields; numbers of other libraries (NumPy's, torch's) as plain ones."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, numbers.Real):
         return float(value)
     raise TypeError(f"a record cannot hold {type(value).__name__}: {value!r}")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     import torch
 
+    from groundtone.models.growing_cache import GrowingCache
+
 __all__ = [
     "PREFILL_TOKENS",
     "Reply",
@@ -58,7 +60,7 @@ class Rows(Generic[R]):
     """The running batch: row n of every tensor belongs to reply n."""
 
     replies: list[R]
-    cache: Any  # transformers' Cache: keys and values (rows, heads, columns, width) per layer
+    cache: GrowingCache  # keys and values (rows, heads, columns, width) per layer
     mask: torch.Tensor  # (rows, columns): 1 where the cache holds a token, 0 for padding on the left
     last: torch.Tensor  # (rows,): the token that was written last, not yet in the cache
 
@@ -69,19 +71,20 @@ class Rows(Generic[R]):
             self._keep(staying)
         return self if staying else None
 
-    def _keep(self, indices: Sequence[int]) -> None:
-        """Drop all other rows, and the columns that are padding in every row that stays."""
+    def _keep(self, staying: Sequence[int]) -> None:
+        """Drop all other rows, the last ones taking their places, and the columns that are padding in all that stay."""
         import torch
 
-        wanted = torch.tensor(list(indices), device=self.mask.device)
-        self.replies = [self.replies[n] for n in indices]
+        count = len(staying)
+        behind = iter(n for n in staying if n >= count)
+        here = set(staying)
+        order = [n if n in here else next(behind) for n in range(count)]
+        wanted = torch.tensor(order, device=self.mask.device)
+        self.replies = [self.replies[n] for n in order]
         self.mask, self.last = self.mask[wanted], self.last[wanted]
-        self.cache.batch_select_indices(wanted)
         unused = int(self.mask.argmax(dim=1).min())
-        if unused:
-            self.mask = self.mask[:, unused:]
-            for layer in self.cache.layers:
-                layer.keys, layer.values = layer.keys[:, :, unused:], layer.values[:, :, unused:]
+        self.mask = self.mask[:, unused:]
+        self.cache.keep(order, unused=unused)
 
     def join(self, other: Rows[R]) -> None:
         """Take the other rows in; the narrower of the two is padded on the left."""
@@ -93,9 +96,7 @@ class Rows(Generic[R]):
         self.mask = torch.cat([pad(self.mask, (mine, 0)), pad(other.mask, (theirs, 0))])
         self.last = torch.cat([self.last, other.last])
         self.replies = self.replies + other.replies
-        for own, new in zip(self.cache.layers, other.cache.layers, strict=True):
-            own.keys = torch.cat([pad(own.keys, (0, 0, mine, 0)), pad(new.keys, (0, 0, theirs, 0))])
-            own.values = torch.cat([pad(own.values, (0, 0, mine, 0)), pad(new.values, (0, 0, theirs, 0))])
+        self.cache.join(other.cache)
 
 
 def write_all(network: Any, replies: Sequence[R], *, pad: int, device: str, at_once: int) -> None:
@@ -169,12 +170,12 @@ def advance(
 def _prefill(network: Any, replies: Sequence[R], named: Named[R], *, pad: int, device: str) -> Rows[R]:
     import torch
 
-    from groundtone.models.growing_cache import growing_cache
+    from groundtone.models.growing_cache import GrowingCache
 
     width = max(len(reply.ids) for reply in replies)
     ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in replies], device=device)
     mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in replies], device=device)
-    rows = Rows(list(replies), growing_cache(), mask, ids[:, -1])
+    rows = Rows(list(replies), GrowingCache(), mask, ids[:, -1])
     _forward(network, rows, ids, named, positions=(mask.cumsum(dim=1) - 1).clamp(min=0))
     return rows
 

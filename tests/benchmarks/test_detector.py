@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.detector import f1, folded, judge, measure, sample, ways_from
+from benchmarks.detector import f1, fitted_on, judge, measure, sample, ways_from
 from benchmarks.detector_claims import Judged, best_cut, claims_of
 from data.detector.answers import Bad, LabelledAnswer, held_out
 from eval.detectors import load_detector
@@ -44,8 +44,11 @@ def test_the_cut_is_chosen_for_its_gain():
 
 def test_models_of_folds_judge_every_answer_once():
     given = [row for row in rows() if not held_out(row.source)]
-    judged = folded(given)
-    assert sorted(one.row.answer + one.row.source for one in judged) == sorted(r.answer + r.source for r in given)
+    fitted = fitted_on(given)
+    for make in fitted.kinds().values():
+        judged = fitted.judged(make)
+        assert sorted(one.row.answer + one.row.source for one in judged) == sorted(r.answer + r.source for r in given)
+    assert make(fitted.whole).name == "stacked"
     alone, per_minute = judge(load_detector("lexical"), given[:4])
     assert [len(one.risks) for one in alone] == [len(one.spans) for one in alone]
     assert per_minute > 0

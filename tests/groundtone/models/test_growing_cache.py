@@ -6,59 +6,87 @@ import random
 
 import pytest
 import torch
-from transformers import Cache, DynamicCache
+from torch.nn.functional import pad
+from transformers import DynamicCache
 
-from groundtone.models.growing_cache import growing_cache
+from groundtone.models.growing_cache import GrowingCache
 
 LAYERS, HEADS, WIDTH = 2, 3, 4
 
 
-def feed(caches: list[Cache], rows: int, columns: int) -> None:
-    for layer in range(LAYERS):
-        keys, values = torch.randn(2, rows, HEADS, columns, WIDTH)
-        given = [cache.update(keys, values, layer) for cache in caches]
-        assert all(torch.equal(a, b) for one in given[1:] for a, b in zip(given[0], one, strict=True))
+class Pair:
+    """Our cache and transformers', given the same."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.ours, self.theirs = GrowingCache(), DynamicCache()
+        self.rows = rows
+        self.feed(columns)
+
+    @property
+    def columns(self) -> int:
+        return self.theirs.get_seq_length()
+
+    def feed(self, columns: int) -> None:
+        for layer in range(LAYERS):
+            keys, values = torch.randn(2, self.rows, HEADS, columns, WIDTH)
+            given = self.ours.update(keys, values, layer)
+            assert all(map(torch.equal, given, self.theirs.update(keys, values, layer)))
+
+    def keep(self, order: list[int], unused: int) -> None:
+        self.ours.keep(order, unused=unused)
+        for layer in self.theirs.layers:
+            layer.keys, layer.values = layer.keys[order, :, unused:], layer.values[order, :, unused:]
+        self.rows = len(order)
+
+    def join(self, other: Pair) -> None:
+        self.ours.join(other.ours)
+        width = max(self.columns, other.columns)
+        for one, two in zip(self.theirs.layers, other.theirs.layers, strict=True):
+            both = [(one.keys, two.keys), (one.values, two.values)]
+            one.keys, one.values = (
+                torch.cat([pad(t, (0, 0, width - t.shape[-2], 0)) for t in tensors]) for tensors in both
+            )
+        self.rows += other.rows
+
+    def check(self) -> None:
+        assert self.ours.get_seq_length() == self.columns
+        for own, other in zip(self.ours.layers, self.theirs.layers, strict=True):
+            assert torch.equal(own.keys, other.keys)
+            assert torch.equal(own.values, other.values)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(8))
 def test_it_holds_what_transformers_cache_holds(seed):
     drawn = random.Random(seed)
     torch.manual_seed(seed)
-    caches, rows = [DynamicCache(), growing_cache()], 4
-    feed(caches, rows, 7)
-    for _ in range(150):
-        what = drawn.choice(["token"] * 8 + ["rows", "columns", "more"])
+    pair = Pair(4, 7)
+    for _ in range(200):
+        what = drawn.choice(["token"] * 8 + ["rows", "join"])
         if what == "token":
-            feed(caches, rows, 1)
-        elif what == "more":
-            feed(caches, rows, drawn.randint(2, 90))
-        elif what == "rows":
-            kept = torch.tensor([drawn.randrange(rows) for _ in range(drawn.randint(1, 6))])
-            rows = len(kept)
-            for cache in caches:
-                cache.batch_select_indices(kept)
-        else:
-            cut = drawn.randint(1, 3)
-            for layer in (layer for cache in caches for layer in cache.layers):
-                layer.keys, layer.values = layer.keys[:, :, cut:], layer.values[:, :, cut:]
-        assert caches[0].get_seq_length() == caches[1].get_seq_length()
+            pair.feed(drawn.choice([1, 1, 1, 30]))
+        elif what == "join":
+            pair.join(Pair(drawn.randint(1, 4), drawn.randint(1, 2 * pair.columns)))
+        elif pair.rows > 1:
+            count = drawn.randint(1, pair.rows - 1)
+            behind = drawn.sample(range(count, pair.rows), min(count, pair.rows - count))
+            order = [n if drawn.random() < 0.5 or not behind else behind.pop() for n in range(count)]
+            pair.keep(order, drawn.randint(0, min(3, pair.columns - 1)))
+        pair.check()
 
 
 def test_a_token_more_moves_nothing_until_the_room_is_used_up():
-    cache = growing_cache()
-    feed([cache], 2, 10)
-    places = []
+    pair, places = Pair(2, 10), []
     for _ in range(100):
-        feed([cache], 2, 1)
-        places.append(cache.layers[0].keys.data_ptr())
+        pair.feed(1)
+        places.append(pair.ours.layers[0].keys.data_ptr())
     assert len(set(places)) == 2, "64 columns of room, then a new tensor"
 
 
-def test_two_caches_that_began_as_one_do_not_write_into_each_other():
-    first, second = growing_cache(), growing_cache()
-    feed([first], 2, 5)
-    for layer in range(LAYERS):
-        second.update(first.layers[layer].keys, first.layers[layer].values, layer)
-    before = first.layers[0].keys.clone()
-    feed([second], 2, 3)
-    assert torch.equal(first.layers[0].keys, before)
+def test_newcomers_take_free_rows_without_moving_the_others():
+    pair = Pair(4, 10)
+    pair.feed(1)
+    before = pair.ours.layers[0].keys.data_ptr()
+    pair.keep([0, 3], 0)
+    pair.join(Pair(2, 6))
+    pair.check()
+    assert pair.ours.layers[0].keys.data_ptr() == before
