@@ -85,7 +85,8 @@ def compare(
 def items_to_settle(estimate: Estimate, margin: float) -> int | None:
     """Further items until an interval around the same mean excludes the margin or zero; None without an interval.
 
-    The width of an interval falls with the root of n, so n grows with the square of width over distance.
+    The width of an interval falls with the root of n, so n grows with the square of width over distance. In tens,
+    rounded up: a forecast is no more exact.
     """
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return None
@@ -94,7 +95,7 @@ def items_to_settle(estimate: Estimate, margin: float) -> int | None:
         ratio = (estimate.mean - estimate.low) / to_retain
     else:
         ratio = (estimate.high - estimate.mean) / to_blame
-    return max(1, math.ceil(estimate.n * ratio**2) - estimate.n)
+    return max(10, 10 * math.ceil((estimate.n * ratio**2 - estimate.n) / 10))
 
 
 def _suites(base: Sequence[EvalRecord], tuned: Sequence[EvalRecord]) -> list[_Suite]:

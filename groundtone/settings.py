@@ -160,5 +160,6 @@ def is_sample(root: Path) -> bool:
 
 
 def borrowed(settings: Settings, path: Path) -> bool:
-    """Whether a file is the sample company's, while the project is another one: what `groundtone init` begins with."""
-    return not is_sample(settings.root) and path.resolve().is_relative_to(SAMPLE_ROOT / "data")
+    """Whether a file is the sample company's and not the project's own: what `groundtone init` begins with."""
+    given = path.resolve()
+    return given.is_relative_to(SAMPLE_ROOT / "data") and not given.is_relative_to(settings.root.resolve())

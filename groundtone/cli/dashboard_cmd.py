@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from groundtone.addresses import is_loopback
-from groundtone.cli.options import ProjectOption, SetOption, open_project
+from groundtone.cli.options import PortOption, ProjectOption, SetOption, at_port, open_project
 from groundtone.cli.show import next_step, note
 from groundtone.errors import ProjectError, UserError
 from groundtone.passwords import hash_password
@@ -25,6 +25,7 @@ def dashboard(
     make_hash: Annotated[
         bool, typer.Option("--hash-password", help="Ask for a password, print its hash for dashboard.users, and stop.")
     ] = False,
+    port: PortOption = None,
     project: ProjectOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -32,12 +33,12 @@ def dashboard(
     if make_hash:
         print(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)))
         return
-    where, settings = open_project(project, overrides)
-    host, port = settings.dashboard.host, settings.dashboard.port
+    where, settings = open_project(project, at_port(overrides, "dashboard", port))
+    given = settings.dashboard
     _refuse_open_network(settings)
-    _refuse_taken_port(host, port)
-    note(f"http://{host}:{port}   (Ctrl-C stops it)")
-    code = run_until_stopped(streamlit_command(where.root, host=host, port=port, browser=browser))
+    _refuse_taken_port(given.host, given.port)
+    note(f"http://{given.host}:{given.port}   (Ctrl-C stops it)")
+    code = run_until_stopped(streamlit_command(where.root, host=given.host, port=given.port, browser=browser))
     if code > 0:
         raise ProjectError(f"the dashboard ended with code {code}; its last lines above say why")
     next_step("groundtone tune", "teach it what people corrected", project=project)
@@ -98,5 +99,5 @@ def _refuse_taken_port(host: str, port: int) -> None:
         except OSError as error:
             raise UserError(
                 f"port {port} on {host} cannot be used ({error.strerror}): another dashboard may be running; choose "
-                "another with --set dashboard.port=8502"
+                "another with --port 8502"
             ) from error

@@ -27,6 +27,7 @@ SetOption = Annotated[
         "--set", metavar="SECTION.KEY=VALUE", help="Override one setting for this command; may be given repeatedly."
     ),
 ]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port to listen on, instead of the configured one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
 ArmOption = Annotated[
     str,
@@ -36,6 +37,11 @@ ArmOption = Annotated[
         "run's id; or one of base/rag, base/closed, tuned/rag, tuned/closed, prompted/rag, extractive/rag.",
     ),
 ]
+
+
+def at_port(overrides: list[str] | None, section: str, port: int | None) -> list[str]:
+    """The overrides with the port that --port names, which is `section`.port."""
+    return [*(overrides or ()), *([] if port is None else [f"{section}.port={port}"])]
 
 
 def readable(text: str) -> str:

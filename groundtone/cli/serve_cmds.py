@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from groundtone.cli.dashboard_cmd import run_until_stopped
-from groundtone.cli.options import JsonOption, ProjectOption, SetOption, find_project, open_project
+from groundtone.cli.options import JsonOption, PortOption, ProjectOption, SetOption, at_port, find_project, open_project
 from groundtone.cli.show import next_step, note, print_json, print_table
 from groundtone.errors import MissingExtraError, ProjectError
 from groundtone.keys import KeyFile
@@ -24,16 +24,19 @@ USER_ERROR = 2
 
 
 @app.callback()
-def serve(context: typer.Context, project: ProjectOption = None, overrides: SetOption = None) -> None:
+def serve(
+    context: typer.Context, port: PortOption = None, project: ProjectOption = None, overrides: SetOption = None
+) -> None:
     """Serve the model to OpenAI's clients: chat, completions, embeddings, models, feedback, health, metrics."""
     if context.invoked_subcommand is not None:
         return
-    where, settings = open_project(project, overrides)
+    changed = at_port(overrides, "server", port)
+    where, settings = open_project(project, changed)
     _check_extra()
     given = settings.server
     address = f"http://{given.host}:{given.port}/v1" if given.port else f"a free port of {given.host}, named below"
     note(f"{address}   (Ctrl-C stops it when the requests in work are finished)")
-    flags = [flag for override in overrides or () for flag in ("--set", override)]
+    flags = [flag for override in changed for flag in ("--set", override)]
     command = [sys.executable, "-m", "groundtone.server", "--project", str(where.root), *flags]
     code = run_until_stopped(command)
     if code == USER_ERROR:

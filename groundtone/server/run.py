@@ -80,6 +80,6 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise UserError(
             f"port {port} on {host} cannot be used ({error.strerror}): another server may be running; choose another "
-            "with --set server.port=8001"
+            "with --port 8001"
         ) from error
     return listening

@@ -473,12 +473,13 @@ def test_the_dashboard_refuses_the_open_network(home: Path, host: str) -> None:
     assert "no login" in result.stderr
 
 
-def test_a_taken_port_is_named_before_anything_starts(home: Path) -> None:
+@pytest.mark.parametrize("given", [["--set", "dashboard.port={}"], ["--port", "{}"]], ids=["set", "port"])
+def test_a_taken_port_is_named_before_anything_starts(home: Path, given: list[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        result = call("dashboard", "--project", str(home), "--set", f"dashboard.port={port}")
+        result = call("dashboard", "--project", str(home), *(part.format(port) for part in given))
     assert result.exit_code == 2
     assert str(port) in result.stderr
 

@@ -18,7 +18,7 @@ from tests.groundtone.server.conftest import REPLY, Served, Start, make_project,
 
 
 def command(project: Project, port: int) -> list[str]:
-    where = ["--project", str(project.root), "--set", f"server.port={port}"]
+    where = ["--project", str(project.root), "--port", str(port)]
     return [sys.executable, "-m", "groundtone.cli.main", "serve", *where]
 
 
