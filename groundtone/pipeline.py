@@ -6,6 +6,7 @@ Each works on a project folder and its settings, writes a run with its manifest,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from eval.estimates import from_json
 from eval.gate import rule_problems
 from eval.summary import read_summary
 from groundtone.assistant import Assistant
-from groundtone.errors import ConfigError, DataError, ProjectError
+from groundtone.errors import ConfigError, DataError, MissingExtraError, ProjectError
+from groundtone.joins import retrieval_eval
 from groundtone.joins.answerers import arm_name
 from groundtone.joins.arms import build_arm, checker, load_models, style_of, with_reader
 from groundtone.joins.blame_run import BLAME, blame_again, read_blame
@@ -24,12 +26,13 @@ from groundtone.joins.indexing import adapt, generations, index, open_index, rol
 from groundtone.joins.loop import Round, Steps, go_round
 from groundtone.joins.methods import METHODS, ROWS
 from groundtone.joins.methods.work import Work, plan_of
+from groundtone.joins.retrieval_eval import RetrievalEval
 from groundtone.joins.speakers import is_voice
 from groundtone.joins.strength import STRENGTHS, bake_run, sweep
 from groundtone.joins.strength_curve import Choice, StrengthCurve, choose, write_curve
 from groundtone.project import Project, Run, sha256_file
 from groundtone.settings import Settings
-from groundtone.types import GateCheck, GateDecision
+from groundtone.types import Estimate, GateCheck, GateDecision
 from tuning.estimate import TrainingEstimate, estimate
 from tuning.presets import preset_lines
 from tuning.processes import leads
@@ -43,6 +46,7 @@ __all__ = [
     "blame",
     "demo",
     "dry_run",
+    "eval_search",
     "evaluate",
     "gate",
     "generations",
@@ -268,11 +272,30 @@ def assistant(project: Project, settings: Settings, *, arm: str = "champion", ch
     )
 
 
+def eval_search(
+    project: Project, settings: Settings, *, questions: Path | None = None
+) -> tuple[RetrievalEval, Estimate | None, str]:
+    """How well the index finds what answers the questions, and the change since the last time, in figures and words.
+
+    The project keeps it. Raises MissingExtraError without ir-measures.
+    """
+    record = project.folder / retrieval_eval.RECORD
+    before = retrieval_eval.read_record(record)
+    sought = retrieval_eval.read_sought(questions or settings.path(settings.eval.questions))
+    with open_index(project, settings) as opened:
+        made = retrieval_eval.evaluate_index(opened, sought)
+    retrieval_eval.write_record(record, made)
+    difference, verdict = retrieval_eval.compare(before, made) if before else (None, "")
+    return made, difference, verdict
+
+
 def demo(project: Project, settings: Settings, *, progress: Progress = silent) -> str:
     """The whole journey on this project; returns the table of the 2x2 as text."""
     from eval.report import console_table
 
     index(project, settings, progress=progress)
+    with suppress(MissingExtraError):  # the page that shows it says how it is measured
+        eval_search(project, settings)
     run = tune(project, settings, progress=progress)
     evaluation = evaluate(project, settings, tuned=run.id, progress=progress)
     return console_table(_summary(project, evaluation.id))

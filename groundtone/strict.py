@@ -1,23 +1,26 @@
 """The strict mode: a model may say in the house voice what was quoted, and nothing else.
 
-The reply stands when every number, date, unit, name and negation in it is the quotation's, and the words that answer
-are still there. Else the quotation itself is the answer, between the voice's fixed phrases.
+The reply stands when every number, date, unit, name and negation in it is the quotation's, the words that answer are
+still there, and no word is invented: a small model's slips are mostly words that nobody uses. Else the quotation itself
+is the answer, between the voice's fixed phrases.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from groundtone.conflicts import compare
+from groundtone.models.everyday import everyday_words
 from groundtone.quoting import Quotation, answers, sentences
 from groundtone.refusal import is_refusal
-from groundtone.text import content_words, sentence_spans
+from groundtone.text import STOP_WORDS, content_words, sentence_spans, stem, words
 from groundtone.types import Snippet
 from groundtone.values import find_names, find_values, missing_values
 
 KEPT = 0.6  # share of the answer's content words that the reply must still hold
 OWN = 0.3  # share of the reply's content words that neither a passage nor the question may hold
+MOST = 0.5  # share of everyday words from which a text is taken for English
 _MARKER = re.compile(r"\[(\d+)\]")
 
 
@@ -40,17 +43,32 @@ def broken(reply: str, snippets: Sequence[Snippet], *, question: str, fixed: Seq
         return f"no passage names {strange}"
     known = set(content_words(allowed))
     strange_words = [word for word in content_words(body) if word not in known]
+    invented = next((word for word in words(_MARKER.sub("", body)) if not _is_word(word, known)), None)
+    if invented is not None and _is_english(said):
+        return f"{invented!r} is no word of the passages or of everyday English"
     if len(strange_words) > OWN * len(content_words(body)):
         return f"it says other words: {' '.join(strange_words[:5])}"
     for sentence, cited in spoken:
-        words = set(content_words(sentence))
-        if not cited and words and not words & known:
+        said_here = set(content_words(sentence))
+        if not cited and said_here and not said_here & known:
             return f"no passage says {sentence!r}"
         for snippet in cited:
             found = compare(_MARKER.sub("", sentence), snippet.text, context=snippet.hit.passage.heading)
             if found:
                 return found[0].why
     return _lost(body, snippets)
+
+
+def _is_word(word: str, known: Collection[str]) -> bool:
+    """Whether each part of it is known or an everyday word; single letters, pairs and numbers are judged elsewhere."""
+    parts = re.findall(r"[^\W\d_]{3,}", word)
+    return word in STOP_WORDS or all(stem(part) in known or stem(part) in everyday_words() for part in parts)
+
+
+def _is_english(text: str) -> bool:
+    """Whether most of its words are everyday ones; False where nobody knows which words are."""
+    said = content_words(text)
+    return sum(word in everyday_words() for word in said) > MOST * len(said)
 
 
 def _lost(body: str, snippets: Sequence[Snippet]) -> str:

@@ -34,18 +34,12 @@ def eval_search(
     """Measure search: recall, MRR and nDCG with intervals, and whether the index became worse since the last time."""
     from eval.estimates import as_json as as_plain
     from groundtone import pipeline
-    from groundtone.joins import retrieval_eval
+    from groundtone.joins.retrieval_eval import FINAL
 
     where, settings = open_project(project, overrides)
-    sought = retrieval_eval.read_sought(questions or settings.path(settings.eval.questions))
-    record = where.folder / "retrieval_eval.json"
-    before = retrieval_eval.read_record(record)
-    with pipeline.open_index(where, settings) as index:
-        made = retrieval_eval.evaluate_index(index, sought)
-    difference, verdict = retrieval_eval.compare(before, made) if before else (None, "")
-    retrieval_eval.write_record(record, made)
+    made, difference, verdict = pipeline.eval_search(where, settings, questions=questions)
     if as_json:
-        stages = made.table() if per_stage else {retrieval_eval.FINAL: made.table()[retrieval_eval.FINAL]}
+        stages = made.table() if per_stage else {FINAL: made.table()[FINAL]}
         print_json(
             {
                 "index": made.index,

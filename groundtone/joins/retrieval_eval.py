@@ -23,6 +23,7 @@ from groundtone.types import Estimate, Hit, Turn
 from retrieval.interface import SearchableIndex
 
 __all__ = [
+    "RECORD",
     "RetrievalEval",
     "Sought",
     "compare",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 MEASURES = ("R@1", "R@5", "R@10", "RR@10", "nDCG@10")
+RECORD = "retrieval_eval.json"  # in the project's folder, for the next evaluation and the dashboard
 FINAL = "final"  # the order in which hits are returned
 _DEPTH = 100  # hits per question, so that each stage's first ten are among them
 _SCHEMA = 1

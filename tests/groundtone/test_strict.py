@@ -10,7 +10,8 @@ from groundtone.assistant import Assistant, Voice
 from groundtone.models.scripted import ScriptedModel
 from groundtone.quoting import LONGEST, around
 from groundtone.refusal import is_refusal
-from groundtone.types import Answer, Hit, Passage
+from groundtone.strict import broken
+from groundtone.types import Answer, Hit, Passage, Snippet
 
 TEXT = "The Heron 2 can be kept for 48 hours. It must not be taken on the ferry. Ask Tilda Brandt about it."
 VOICE = Voice(opening="Ahoy from the workshop!", closing="Fair winds, Otterwheel")
@@ -37,6 +38,7 @@ def ask(reply: str) -> Answer:
     [
         "Ahoy from the workshop! You can keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel",
         "Ahoy from the workshop! For two days you can keep the Heron 2, which is 48 hours [1]. Fair winds, Otterwheel",
+        "Ahoy from the workshop! Happily, the Heron 2 can be kept for 48 long hours [1]. Fair winds, Otterwheel",
     ],
 )
 def test_a_restyled_quotation_stands(reply: str) -> None:
@@ -54,7 +56,9 @@ def test_a_restyled_quotation_stands(reply: str) -> None:
         ("Ahoy from the workshop! You cannot keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "denies"),
         ("Ahoy from the workshop! You and Bob Marley can keep it for 48 hours [1]. Fair winds, Otterwheel", "Marley"),
         ("Ahoy from the workshop! You can keep the Heron 2 for 48 hours. Fair winds, Otterwheel", "cites"),
-        ("Alote from the workshop! You can keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "Alote"),
+        ("Ahoy from the workshop! You willoot keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "willoot"),
+        ("Ahoy from the workshop! You can keep a well-pleth Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "pleth"),
+        ("Alote from the workshop! You can keep the Heron 2 for 48 hours [1]. Fair winds, Otterwheel", "alote"),
         (
             "Ahoy from the workshop! We hand the day by a painted Heron 2, 48 hours [1]. Fair winds, Otterwheel",
             "other words",
@@ -109,3 +113,12 @@ def test_a_refusal_before_the_model_is_asked_is_said_in_the_voice() -> None:
     assert "".join(str(p) for p in pieces) == refusal
     assert isinstance(last, Answer)
     assert last.refused
+
+
+def test_words_are_known_by_their_stems_and_other_languages_are_left_alone() -> None:
+    reply = "Ahoy from the workshop! Heron 2 keepings last 48 hours [1]. Fair winds, Otterwheel"
+    assert ask(reply).text == reply
+    german = "Das Rad Heron 2 darf 48 Stunden behalten werden. Es darf nicht auf die Fähre."
+    passage = Passage("p", "d", "verleih.md", german, 0, len(german), "Verleih")
+    snippet = Snippet(1, Hit(passage, 0.8, best=((0, 48),)), german)
+    assert broken("Das Rad Heron 2 darf 48 Stunden behalten bleiben [1].", [snippet], question="Wie lange?") == ""
