@@ -31,7 +31,7 @@ GOAL_OPEN_S, GOAL_REACT_S, GOAL_MB = 1.5, 0.3, 600
 def build(root: Path, *, records: int, runs: int) -> None:
     """The project: `runs` evaluations of as many tuning runs, the newest with all the records."""
     project = Project(root)
-    write_atomic(root / "groundtone.yaml", "documents: data/handbook\n")
+    write_atomic(root / "groundtone.yaml", "documents: {folder: data/handbook}\n")
     for number in range(runs):
         with project.start_run("tune", device="cpu") as tuned:
             pass

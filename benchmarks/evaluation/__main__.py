@@ -64,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="only these")
     parser.add_argument("--judge", metavar="URL", help="a real judge at an OpenAI-compatible endpoint")
     parser.add_argument("--judge-model", metavar="NAME", help="its model's name")
-    parser.add_argument("--detectors", nargs="+", default=["explicit", "lexical", "stacked"], help="names as in eval.detector")
+    parser.add_argument(
+        "--detectors", nargs="+", default=["explicit", "lexical", "stacked"], help="names as in eval.detector"
+    )
     parser.add_argument("--natural", action="store_true", help="blame: also natural errors, tuned again")
     given = parser.parse_args()
     if (given.judge is None) != (given.judge_model is None):
