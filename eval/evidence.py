@@ -69,12 +69,20 @@ def evidence_sentences(passage: Passage) -> list[EvidenceSentence]:
 def _sentences(passage_id: str, whole_heading: str, passage_text: str) -> tuple[EvidenceSentence, ...]:
     heading, columns = split_heading(whole_heading)
     found: list[EvidenceSentence] = []
-    position = 0
+    position = prose = 0
     header: list[str] = columns
     in_table = False
+
+    def read_prose(end: int) -> None:
+        """What stands between tables: a sentence may go on over a line break."""
+        spans = ((prose + a, prose + b) for a, b in sentence_spans(passage_text[prose:end]))
+        found.extend(EvidenceSentence(passage_id, passage_text[a:b], heading, a, b) for a, b in spans)
+
     for line in passage_text.splitlines(keepends=True):
         start, position = position, position + len(line)
         if is_table_row(line):
+            read_prose(start)
+            prose = position
             if not in_table and not columns:
                 header = table_cells(line)
             else:
@@ -83,8 +91,7 @@ def _sentences(passage_id: str, whole_heading: str, passage_text: str) -> tuple[
             in_table = True
             continue
         in_table = in_table and line.strip().startswith("|")  # the rule under a header keeps the table open
-        spans = ((start + a, start + b) for a, b in sentence_spans(line))
-        found += [EvidenceSentence(passage_id, passage_text[a:b], heading, a, b) for a, b in spans]
+    read_prose(position)
     return tuple(found)
 
 

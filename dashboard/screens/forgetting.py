@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import cache, costs, forest, look, runbar, views
-from dashboard.runs import Evaluation, Problem, estimate, items, read_lines
+from dashboard.runs import NOT_TUNED, Evaluation, Problem, estimate, items, read_lines
 from groundtone.project import Project
 
 HEADLINE = look.Headline(
@@ -23,6 +23,10 @@ def main() -> None:
     choice = runbar.draw(HEADLINE)
     run = choice.run
     assert run is not None
+    if run.candidate == NOT_TUNED:
+        why = "This evaluation asked an untuned model, which has forgotten nothing."
+        look.problem(Problem("No tuned model here", why, "groundtone tune"))
+        return
     suites = costs.suite_lines(run.summary)
     if not suites:
         why = "This evaluation asked no general items of both models; eval.general names the file that holds them."

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import cache, forest, look, runbar, trusting, views, why
 from dashboard.measures import METRICS, Metric, arm_name
-from dashboard.runs import Evaluation, Problem
+from dashboard.runs import NOT_TUNED, Evaluation, Problem
 from groundtone.errors import GroundtoneError
 from groundtone.project import Project
 
@@ -68,7 +68,8 @@ def comparison(run: Evaluation) -> None:
     with differences:
         lines = views.difference_lines(run.summary, metric.key)
         if not lines:
-            look.problem(Problem("No paired differences", f"{metric.label} was not compared here.", "groundtone eval"))
+            command = "groundtone tune" if run.candidate == NOT_TUNED else "groundtone eval"
+            look.problem(Problem("No paired differences", f"{metric.label} was not compared here.", command))
             return
         st.html('<div class="gt-subtitle">Paired differences on the same questions, in percentage points</div>')
         good = "← better" if metric.better == "lower" else "better →"

@@ -19,7 +19,7 @@ from dashboard.config import APP
 from dashboard.measures import ARM_NAMES
 from groundtone.feedback import Feedback
 from groundtone.project import Project, write_atomic
-from tests.dashboard.fixtures import ODD
+from tests.dashboard.fixtures import ODD, summary, write_summary
 from tests.dashboard.test_worker import FAKE
 
 FILLED_BY = {  # page -> the command that its empty state names
@@ -179,6 +179,24 @@ def test_broken_runs_are_explained_beside_a_good_one(project: Path, page: str, m
     if page not in ("hallucinations", "forgetting", "tone"):
         assert "is still running" in text(app)
         assert "not valid JSON" in text(app)
+
+
+@pytest.mark.parametrize("page", ["overview", "forgetting"])
+def test_what_an_untuned_evaluation_lacks_is_a_tuning_run(
+    project: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents come before a voice: nobody is told to measure a run that there is not."""
+    where = Project(project)
+    with where.start_run("eval", device="cpu") as run:
+        told = summary(run.id, "") | {"tuned_run": None, "forgetting": [], "differences": []}
+        write_summary(run.path, told | {"arms": {"base/rag": told["arms"]["base/rag"]}})
+        (run.path / "records.jsonl").touch()
+    app = open_page(project, page, monkeypatch, run=run.id)
+    assert not app.exception
+    commands = [str(block.value) for block in app.code]
+    assert "groundtone tune" in " ".join([*commands, text(app)])
+    assert "not tuned" not in " ".join(commands)
+    assert "groundtone strength" not in text(app)
 
 
 @pytest.mark.parametrize("page", ["overview", "hallucinations", "forgetting", "tone"])

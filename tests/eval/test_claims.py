@@ -100,6 +100,16 @@ def test_without_evidence_nothing_is_judged():
     assert (claim.verdict, claim.passage_id) == ("unchecked", None)
 
 
+def test_a_sentence_goes_on_over_a_line_break_and_ends_at_a_table():
+    wrapped = "If you don't\nreceive your phone, use your own."
+    page = passage(f"{wrapped}\n| A | B |\n|---|---|\n| 1 | 2 |\nAsk\nTilda.\n- one\n- two")
+    found = evidence_sentences(page)
+    assert [s.text for s in found] == [wrapped, "A: 1; B: 2", "Ask\nTilda.", "one", "two"]
+    assert [page.text[s.start : s.end] for s in found] == [wrapped, "| 1 | 2 |", "Ask\nTilda.", "one", "two"]
+    (claim,) = check_claims("If you don't receive your phone, use your own.", [page])
+    assert claim.verdict == "supported"
+
+
 def test_a_table_row_is_read_with_its_column_names():
     row = passage("| Standard | €4.90 | 3 |", heading="Delivery > Method | Price | Days")
     assert [s.text for s in evidence_sentences(row)] == ["Method: Standard; Price: €4.90; Days: 3"]
