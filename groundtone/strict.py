@@ -61,8 +61,10 @@ def broken(reply: str, snippets: Sequence[Snippet], *, question: str, fixed: Seq
 
 def _is_word(word: str, known: Collection[str]) -> bool:
     """Whether each part of it is known or an everyday word; single letters, pairs and numbers are judged elsewhere."""
+    if word in STOP_WORDS or stem(word) in known:
+        return True
     parts = re.findall(r"[^\W\d_]{3,}", word)
-    return word in STOP_WORDS or all(stem(part) in known or stem(part) in everyday_words() for part in parts)
+    return all(stem(part) in known or stem(part) in everyday_words() for part in parts)
 
 
 def _is_english(text: str) -> bool:

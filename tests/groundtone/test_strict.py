@@ -118,6 +118,10 @@ def test_a_refusal_before_the_model_is_asked_is_said_in_the_voice() -> None:
 def test_words_are_known_by_their_stems_and_other_languages_are_left_alone() -> None:
     reply = "Ahoy from the workshop! Heron 2 keepings last 48 hours [1]. Fair winds, Otterwheel"
     assert ask(reply).text == reply
+    hitch = "The Kryptel-lock of the bike opens with the small key. It is kept at the desk."
+    passage = Passage("p", "d", "locks.md", hitch, 0, len(hitch), "Locks")
+    snippet = Snippet(1, Hit(passage, 0.8, best=((0, 54),)), hitch)
+    assert broken("The small key opens the kryptel-lock [1].", [snippet], question="Which key opens it?") == ""
     german = "Das Rad Heron 2 darf 48 Stunden behalten werden. Es darf nicht auf die Fähre."
     passage = Passage("p", "d", "verleih.md", german, 0, len(german), "Verleih")
     snippet = Snippet(1, Hit(passage, 0.8, best=((0, 48),)), german)
