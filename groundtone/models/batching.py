@@ -11,6 +11,7 @@ it runs one adapter for all rows (docs/serving.md has the figures).
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -25,6 +26,7 @@ from groundtone.types import Generation, Prompt
 
 __all__ = ["BatchedModel", "BatchingEngine"]
 
+_PAUSE_S, _BURST_S = 0.003, 0.03  # an idle engine lets a burst in: until nobody came for so long, at most so long
 _BASE = "__base__"  # PEFT's name for a row without any adapter
 
 
@@ -137,6 +139,8 @@ class BatchingEngine:
             with self._wake:
                 while not (self._closed or self._waiting or self._rows or self._jobs):
                     self._wake.wait()
+                if self._rows is None and self._waiting:
+                    self._let_burst_in()
             self._do_jobs()
             if self._closed:
                 return
@@ -145,6 +149,13 @@ class BatchingEngine:
                     self._step()
             except Exception as error:  # such as memory running out: these replies fail, the next ones are written
                 self._fail_all(ModelError(f"the model failed while writing ({type(error).__name__}: {error})"))
+
+    def _let_burst_in(self) -> None:
+        """Requests that come together are prefilled together: a batch that begins with one row stops for the others."""
+        until = time.monotonic() + _BURST_S
+        while len(self._waiting) < self._rows_limit and not self._closed and time.monotonic() < until:
+            if not self._wake.wait(_PAUSE_S):
+                return
 
     def _do_jobs(self) -> None:
         while self._jobs:
