@@ -11,6 +11,7 @@ from dashboard import cache, login, look, runbar, views_retrieval
 from dashboard.runs import Evaluation, Problem
 from dashboard.views_retrieval import Sought
 from groundtone.errors import GroundtoneError
+from groundtone.joins.retrieval_eval import RECORD
 from groundtone.project import Project
 
 HEADLINE = look.Headline(
@@ -99,7 +100,7 @@ def show(found: list[dict[str, Any]], quotes: tuple[tuple[str, str], ...], *, ke
 def recall(root: Path) -> None:
     """The recall curve of every stage."""
     look.section("Recall by stage", "Share of gold passages among the first k, with 95 % interval over documents.")
-    path = Project(root).folder / "retrieval_eval.json"
+    path = Project(root).folder / RECORD
     table = curve(str(path), path.stat().st_mtime_ns if path.exists() else 0)
     if table.empty:
         look.problem(
