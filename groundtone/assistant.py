@@ -14,6 +14,7 @@ from typing import Literal
 
 from groundtone import prompts
 from groundtone.answer_spans import best_value
+from groundtone.courtesy import plain_reply
 from groundtone.disagreements import dates_of, disagreements
 from groundtone.errors import UserError
 from groundtone.events import Cited, Done, Event, Judged, Token
@@ -145,7 +146,7 @@ class Assistant:
         work = self.retrieve([_asked(text, history, groups)])[0]
         if work.error:
             raise UserError(work.error)
-        whole = work.prompt is None or self._writer.whole
+        whole = work.prompt is None or bool(work.courtesy) or self._writer.whole
         if not whole:
             yield from self._writer.stream(work)
         elif work.prompt is not None:
@@ -161,17 +162,22 @@ class Assistant:
         """What is found and shown for each question, and who refuses before the model is asked."""
         works = []
         began = time.perf_counter()
-        found = self._search(questions)
+        courtesies = ["" if self.retriever is None else plain_reply(question.text) for question in questions]
+        found = iter(self._search([q for q, courtesy in zip(questions, courtesies, strict=True) if not courtesy]))
         each_s = (time.perf_counter() - began) / max(1, len(questions))
-        for question, hits in zip(questions, found, strict=True):
+        for question, courtesy in zip(questions, courtesies, strict=True):
+            hits = [] if courtesy else next(found)
             withheld = self.withheld(question.groups)
             speaker = self.stand_in if withheld and self.stand_in is not None else self.generator
-            work = Work(question, speaker, tuple(hits), self.shown(hits), each_s, notes=self._orders_in(hits[: self.k]))
-            work.refused_by = self._refuses(work)
+            notes = {"courtesy": "nothing was searched for"} if courtesy else self._orders_in(hits[: self.k])
+            work = Work(question, speaker, tuple(hits), self.shown(hits), each_s, notes=notes, courtesy=courtesy)
+            work.refused_by = None if courtesy else self._refuses(work)
             if withheld and self.stand_in is None:  # even a refusal would be in the voice
                 work.error = withheld
+            elif courtesy and self.mode != "grounded":
+                work.generation = Generation(self.voice.around(courtesy))
             elif work.refused_by is None:
-                work.prompt = self._prompt(question, work.snippets)
+                work.prompt = self._prompt(question, work.snippets, closed=bool(courtesy))
             works.append(work)
         return works
 
@@ -206,9 +212,9 @@ class Assistant:
             found |= dict(zip(mine, find(self.retriever, asked, k=self.search_k, groups=groups), strict=True))
         return [found[i] for i in range(len(questions))]
 
-    def _prompt(self, question: Question, snippets: Sequence[Snippet]) -> Prompt:
+    def _prompt(self, question: Question, snippets: Sequence[Snippet], *, closed: bool = False) -> Prompt:
         style, examples = self.voice.guide, self.voice.examples
-        if self.mode == "closed-book":
+        if closed or self.mode == "closed-book":
             return prompts.closed_book(question.text, history=question.history, style=style, examples=examples)
         return prompts.grounded(
             question.text, snippets, history=question.history, style=style, examples=examples, fenced=self.fenced

@@ -15,6 +15,7 @@ from typing import Literal
 
 from groundtone import prompts
 from groundtone.assistant import Assistant
+from groundtone.courtesy import opens_letter
 from groundtone.disagreements import dates_of, disagreements
 from groundtone.errors import UserError
 from groundtone.grounding import cite
@@ -33,11 +34,6 @@ _REQUEST = re.compile(
     r"i(?:'d| would) like to know|bitte|können sie|pourriez-vous|merci de|por favor|per favore|potete)\b",
     re.IGNORECASE,
 )
-_GREETING = re.compile(
-    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|ahoy|thanks?|thank you|best|kind regards|regards|cheers|"
-    r"yours|hallo|guten|liebe|viele grüße|danke|bonjour|merci|hola|gracias|ciao|grazie)\b[^.?]{0,60}$",
-    re.IGNORECASE,
-)
 
 
 def asks(message: str) -> list[str]:
@@ -49,7 +45,7 @@ def asks(message: str) -> list[str]:
     before: list[str] = []
     for start, end in sentence_spans(message):
         sentence = " ".join(message[start:end].split())
-        if _GREETING.match(sentence) and "?" not in sentence:
+        if opens_letter(sentence):
             continue
         before.append(sentence)
         if sentence.rstrip("\"'”’)").endswith(("?", "？")) or _REQUEST.search(sentence):

@@ -24,6 +24,7 @@ class Work:
     search_s: float
     prompt: Prompt | None = None  # None: refused before the model was asked
     refused_by: RefusedBy | None = None
+    courtesy: str = ""  # the plain reply to a message that asks nothing of the documents
     generation: Generation | None = None
     generate_s: float = 0.0
     cited: Cited | None = None  # the reply with its markers resolved

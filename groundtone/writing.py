@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from groundtone import prompts, strict
+from groundtone.courtesy import asserts
 from groundtone.errors import PromptTooLongError, UserError
 from groundtone.events import Cited, Token, reading
 from groundtone.grounding import cite, drop_last
@@ -83,10 +84,11 @@ class Writer:
         """Resolve the markers of the reply and check its claims; in the strict mode it must say what was quoted."""
         if work.error or work.generation is None:
             return
-        work.generation = self._kept_to_quotes(work, work.generation)
+        keep = self._courteous if work.courtesy else self._kept_to_quotes
+        work.generation = keep(work, work.generation)
         work.cited = cite(inert(work.generation.text).strip(), work.snippets)
         began = time.perf_counter()
-        if self.check is not None and not is_refusal(work.cited.text):
+        if self.check is not None and not work.courtesy and not is_refusal(work.cited.text):
             work.claims = self.check(work.cited.text, work.hits)
         work.check_s += time.perf_counter() - began
 
@@ -133,6 +135,12 @@ class Writer:
             return generation
         work.notes["quoted_because"] = why
         return replace(generation, text=strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing))
+
+    def _courteous(self, work: Work, generation: Generation) -> Generation:
+        """A reply to a greeting that asserts something is replaced by the plain one."""
+        if not asserts(generation.text, work.question.text, fixed=self.voice.fixed):
+            return generation
+        return replace(generation, text=self.voice.around(work.courtesy))
 
     def _try_again(self, works: Sequence[Work]) -> None:
         """One more reply for each, the model told what was wrong; it counts where it is better."""
