@@ -14,7 +14,7 @@ from typing import Protocol
 
 from groundtone.planted import is_order
 from groundtone.searching import find
-from groundtone.text import Span, content_words, word_weights
+from groundtone.text import Span, content_words, is_table_row, word_weights
 from groundtone.types import Hit, Retriever
 
 # What one whole point of the search score, and all of the question's words, are worth in log-odds of an answer
@@ -24,6 +24,7 @@ SEARCH_SHARE = 16.0
 WORDS_SHARE = 12.0
 READ_DEPTH = 5  # hits that are read; the rest follow as the search had them
 HEADING_WEIGHT = 0.5  # a word that only the heading holds counts half
+ROW_SHARE = 0.5  # of a table row's log-odds is its own, the rest its table's best: rows share columns, words choose one
 
 
 class InSentence(Protocol):
@@ -140,12 +141,23 @@ def mark(
         if not some:
             marked.append((replace(hit, answer=None, answer_score=-math.inf), -math.inf))
             continue
-        worth = [part.score + words * part_share for part, part_share in zip(some, share, strict=True)]
+        odds = _odds(hit.passage.text, some)
+        worth = [score + words * part_share for score, part_share in zip(odds, share, strict=True)]
         at = worth.index(max(worth))
         rest = tuple(span for span in hit.best if span != some[at].sentence)
-        found = replace(hit, answer=some[at].answer, answer_score=some[at].score, best=(some[at].sentence, *rest))
+        found = replace(hit, answer=some[at].answer, answer_score=odds[at], best=(some[at].sentence, *rest))
         marked.append((found, worth[at] + search * hit.score))
     return marked
+
+
+def _odds(passage: str, parts: Sequence[InSentence]) -> list[float]:
+    """The log-odds of each sentence; of a table row between its own and the best of its table."""
+    rows = [is_table_row(passage[slice(*part.sentence)]) for part in parts]
+    best = max((part.score for part, row in zip(parts, rows, strict=True) if row), default=0.0)
+    return [
+        ROW_SHARE * part.score + (1 - ROW_SHARE) * best if row else part.score
+        for part, row in zip(parts, rows, strict=True)
+    ]
 
 
 def shared_words(question: str, passages: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:

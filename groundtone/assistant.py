@@ -19,6 +19,7 @@ from groundtone.disagreements import dates_of, disagreements
 from groundtone.errors import UserError
 from groundtone.events import Cited, Done, Event, Judged, Token
 from groundtone.grounding import cite, select
+from groundtone.parts import alternating, in_parts, together
 from groundtone.planted import is_order, orders
 from groundtone.refusal import is_refusal
 from groundtone.searching import find, phrasings
@@ -127,7 +128,7 @@ class Assistant:
             except UserError as error:
                 yield from (self._failed(question, str(error)) for question in batch)
                 continue
-            self.write([work for work in works if work.prompt is not None])
+            self.write(works)
             yield from (self.answer(work) for work in works)
 
     def stream(self, text: str, history: Sequence[Turn] = (), *, groups: Sequence[str] = ()) -> Iterator[str | Answer]:
@@ -149,7 +150,7 @@ class Assistant:
         whole = work.prompt is None or bool(work.courtesy) or self._writer.whole
         if not whole:
             yield from self._writer.stream(work)
-        elif work.prompt is not None:
+        else:
             self.write([work])
         answer = self.answer(work)
         if whole:
@@ -159,27 +160,46 @@ class Assistant:
         yield Done(answer)
 
     def retrieve(self, questions: Sequence[Question]) -> list[Work]:
-        """What is found and shown for each question, and who refuses before the model is asked."""
-        works = []
+        """What is found and shown for each question, and who refuses before the model is asked.
+
+        Where a question asks for several things, each is searched for; modes that quote answer them one by one.
+        """
         began = time.perf_counter()
-        courtesies = ["" if self.retriever is None else plain_reply(question.text) for question in questions]
-        found = iter(self._search([q for q, courtesy in zip(questions, courtesies, strict=True) if not courtesy]))
+        asked = [self._sought(question) for question in questions]
+        found = iter(self._search([part for parts in asked for part in parts]))
+        lists = [[next(found) for _ in parts] for parts in asked]
         each_s = (time.perf_counter() - began) / max(1, len(questions))
-        for question, courtesy in zip(questions, courtesies, strict=True):
-            hits = [] if courtesy else next(found)
-            withheld = self.withheld(question.groups)
-            speaker = self.stand_in if withheld and self.stand_in is not None else self.generator
-            notes = {"courtesy": "nothing was searched for"} if courtesy else self._orders_in(hits[: self.k])
-            work = Work(question, speaker, tuple(hits), self.shown(hits), each_s, notes=notes, courtesy=courtesy)
-            work.refused_by = None if courtesy else self._refuses(work)
-            if withheld and self.stand_in is None:  # even a refusal would be in the voice
-                work.error = withheld
-            elif courtesy and self.mode != "grounded":
-                work.generation = Generation(self.voice.around(courtesy))
-            elif work.refused_by is None:
-                work.prompt = self._prompt(question, work.snippets, closed=bool(courtesy))
-            works.append(work)
-        return works
+        return [self._work(*row, each_s) for row in zip(questions, asked, lists, strict=True)]
+
+    def _sought(self, question: Question) -> tuple[Question, ...]:
+        """What is searched for: nothing from memory or for a courtesy, else the question, or its parts."""
+        return () if self.retriever is None or plain_reply(question.text) else in_parts(question)
+
+    def _work(self, question: Question, parts: Sequence[Question], lists: Sequence[list[Hit]], search_s: float) -> Work:
+        withheld = self.withheld(question.groups)
+        speaker = self.stand_in if withheld and self.stand_in is not None else self.generator
+        if len(parts) > 1 and self.mode != "grounded":
+            each = tuple(
+                self._work(part, (part,), [hits], search_s / len(parts))
+                for part, hits in zip(parts, lists, strict=True)
+            )
+            error = next((work.error for work in each if work.error), "")
+            return Work(question, speaker, (), (), search_s, parts=each, error=error)
+        hits = tuple(alternating(lists)) if lists else ()
+        work = Work(question, speaker, hits, self.shown(hits, k=self.k * len(lists)), search_s)
+        if self.retriever is not None and not parts:
+            work.courtesy = plain_reply(question.text)
+            work.notes = {"courtesy": "nothing was searched for"}
+        else:
+            work.notes = self._orders_in(hits[: self.k])
+            work.refused_by = self._refuses(work)
+        if withheld and self.stand_in is None:  # even a refusal would be in the voice
+            work.error = withheld
+        elif work.courtesy and self.mode != "grounded":
+            work.generation = Generation(self.voice.around(work.courtesy))
+        elif work.refused_by is None:
+            work.prompt = self._prompt(question, work.snippets, closed=bool(work.courtesy))
+        return work
 
     def shown(self, hits: Sequence[Hit], *, k: int = 0) -> tuple[Snippet, ...]:
         """What the model is shown of the hits, within its budget: the first `k` at most (0: as many as configured)."""
@@ -221,14 +241,22 @@ class Assistant:
         )
 
     def write(self, works: Sequence[Work]) -> None:
-        """Replies for works that have a prompt, cited and checked."""
-        if works:
-            self._writer.write(works)
+        """Replies for works, or parts of works, that have a prompt: cited and checked."""
+        ready = [one for work in works for one in (work.parts or (work,)) if one.prompt is not None]
+        if ready:
+            self._writer.write(ready)
+
+    def joined(self, question: Question, answers: Sequence[Answer]) -> Answer:
+        """One answer of the answers to a question's parts."""
+        answer = together(question, answers, voice=self.voice, check=self.check, dates=self._dates)
+        return replace(answer, id=short_hash(question.id, self.name, answer.text))
 
     def answer(self, work: Work) -> Answer:
         """What came of a question, for whoever asked."""
         if work.error:
             return self._failed(work.question, work.error)
+        if work.parts:
+            return self.joined(work.question, [self.answer(part) for part in work.parts])
         generation = work.generation or Generation(self.voice.declines(work.question.text))
         cited = work.cited or cite(generation.text, ())
         refused = is_refusal(cited.text)

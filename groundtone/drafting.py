@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from groundtone import prompts
 from groundtone.assistant import Assistant
 from groundtone.courtesy import opens_letter
-from groundtone.disagreements import dates_of, disagreements
 from groundtone.errors import UserError
-from groundtone.grounding import cite
-from groundtone.refusal import is_refusal
-from groundtone.strict import without
-from groundtone.text import content_words, sentence_spans
-from groundtone.types import Answer, Claim, Hit, Question, Snippet, short_hash
-from groundtone.voice import Voice
+from groundtone.parts import alternating
+from groundtone.text import sentence_spans
+from groundtone.types import Answer, Question, short_hash
 
 __all__ = ["How", "asks", "draft"]
 
@@ -71,83 +67,8 @@ def _in_parts(assistant: Assistant, question: Question, parts: Sequence[Question
         raise UserError(failed.error)
     if len(answers) == 1:
         return replace(answers[0], question=question)
-    text, snippets = _joined(assistant.voice.declines(question.text), assistant.voice, answers)
-    cited = cite(text, snippets)
-    refused = is_refusal(cited.text)
-    hits = tuple({hit.passage.id: hit for answer in answers for hit in answer.hits}.values())
-    claims = assistant.check(cited.text, hits) if assistant.check and not refused else ()
-    citations = () if refused else cited.citations
-    return replace(
-        answers[0],
-        id=short_hash(question.id, assistant.name, text),
-        question=question,
-        text=cited.text,
-        hits=hits,
-        citations=citations,
-        refused=refused,
-        refused_by=answers[0].refused_by if refused else "",
-        claims=_asserted(claims, cited.text),
-        disagreements=disagreements(citations, hits, dates=dates_of(assistant.retriever)),
-        timing=_summed([answer.timing for answer in answers]),
-        tokens={key: round(n) for key, n in _summed([answer.tokens for answer in answers]).items()},
-        provenance=dict(answers[0].provenance) | {"drafted": f"in {len(answers)} parts"},
-    )
-
-
-def _joined(declining: str, voice: Voice, answers: Sequence[Answer]) -> tuple[str, list[Snippet]]:
-    """One text of the answers' bodies, the voice's fixed phrases once around it, markers numbered through."""
-    snippets: list[Snippet] = []
-    bodies: list[str] = []
-    unknown: list[str] = []
-    for answer in answers:
-        if answer.refused:
-            unknown.append(f"“{_last_sentence(answer.question.text)}”")
-        else:
-            bodies.append(" ".join(without(_renumbered(answer, snippets), voice.fixed).split()))
-    declined = " ".join(without(declining, voice.fixed).split())
-    if not bodies:
-        return declining, []
-    if unknown:
-        bodies.append(f"{' '.join(unknown)} {declined}")
-    return voice.around(" ".join(bodies)), snippets
-
-
-def _renumbered(answer: Answer, snippets: list[Snippet]) -> str:
-    """The answer's text with the numbers that its citations have in the whole; new sentences are added to the list."""
-    hits = {hit.passage.id: hit for hit in answer.hits}
-    text, at = "", 0
-    for citation in answer.citations:
-        hit = hits[citation.passage_id]
-        start = hit.passage.start
-        sentence = hit.passage.text[citation.evidence_start - start : citation.evidence_end - start]
-        known = next((s for s in snippets if s.hit.passage.id == hit.passage.id and s.text == sentence), None)
-        if known is None:
-            known = Snippet(len(snippets) + 1, hit, sentence)
-            snippets.append(known)
-        text += f"{answer.text[at : citation.start]}[{known.number}]"
-        at = citation.end
-    return text + answer.text[at:]
-
-
-def _last_sentence(text: str) -> str:
-    start, end = (sentence_spans(text) or [(0, len(text))])[-1]
-    return text[start:end]
-
-
-def _asserted(claims: Sequence[Claim], text: str) -> tuple[Claim, ...]:
-    """The claims that assert something: that the documents do not say is no claim about them."""
-    declining = [(a, b) for a, b in sentence_spans(text) if is_refusal(text[a:b])]
-    return tuple(
-        c for c in claims if not any(a < c.end and c.start < b for a, b in declining) and content_words(c.text)
-    )
-
-
-def _summed(some: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for one in some:
-        for key, value in one.items():
-            total[key] = total.get(key, 0.0) + value
-    return total
+    answer = assistant.joined(question, answers)
+    return replace(answer, provenance={**answer.provenance, "drafted": f"in {len(answers)} parts"})
 
 
 def _whole(assistant: Assistant, question: Question, parts: Sequence[Question]) -> Answer:
@@ -159,7 +80,7 @@ def _whole(assistant: Assistant, question: Question, parts: Sequence[Question]) 
     answering = [work for work in works if work.refused_by is None]
     if not answering:
         return replace(assistant.answer(works[0]), question=question)
-    hits = _alternating([work.hits[: assistant.k] for work in answering])
+    hits = alternating([work.hits[: assistant.k] for work in answering])
     work = replace(answering[0], question=question, hits=tuple(hits), search_s=time.perf_counter() - began)
     work.snippets = assistant.shown(hits, k=len(hits))
     work.prompt = prompts.draft(
@@ -171,10 +92,3 @@ def _whole(assistant: Assistant, question: Question, parts: Sequence[Question]) 
     )
     assistant.write([work])
     return assistant.answer(work)
-
-
-def _alternating(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """The first of each list, then the second of each, every passage once: the budget takes from every part."""
-    longest = max(len(hits) for hits in lists)
-    mixed = [hits[n] for n in range(longest) for hits in lists if n < len(hits)]
-    return list({hit.passage.id: hit for hit in mixed}.values())

@@ -99,7 +99,9 @@ def without_dead_markers(text: str, numbers: set[int]) -> tuple[str, int]:
         dropped += 1
         return ""
 
-    return MARKER.sub(keep, text), dropped
+    while (left := MARKER.sub(keep, text)) != text:  # what stood around a dead marker may be one as well
+        text = left
+    return text, dropped
 
 
 def _evidence(snippet: Snippet, claim: str) -> Span:

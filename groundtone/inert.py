@@ -17,7 +17,7 @@ _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\(\s*<?([^()\s<>]*)>?(?:\s[^()\n]*)?\)")
 _DEFINITION = re.compile(r"^([ \t]{0,3}\[[^\]\n]+\]):", re.MULTILINE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _HELD = 400  # characters that an open bracket can hold back at most
-_CLOSED = re.compile(r"\[[^\[\]\n]*\](?:\([^()\n]*\)|(?=[^(]))")
+_CLOSED = re.compile(r"\[[^\[\]\n]*\](?:\([^()]*\)|(?=[^(]))")
 
 
 def inert(text: str) -> str:
@@ -34,17 +34,22 @@ def _told(match: re.Match[str]) -> str:
     return f"{shown} ({address})" if address else shown
 
 
+def _may_be_link(text: str, opened: int) -> bool:
+    """Whether the bracket opened there may still begin a link: its label stands in one line, its address in several."""
+    broken = text.find("\n", opened)
+    return broken < 0 or "](" in text[opened:broken]
+
+
 def settled_end(text: str) -> int:
     """How many characters of a text that is still being written no character to come can change.
 
     White space at the end, an opened bracket or link, a tag and a control sequence are not settled: `inert` and
     `grounding.cite` look at them whole. What stays open for long is let go.
     """
-    line = max(text.rfind("\n") + 1, len(text) - 10 * _HELD)
-    end, at = len(text), line
+    end, at = len(text), max(0, len(text) - 10 * _HELD)
     while (opened := text.find("[", at)) >= 0:
         closed = _CLOSED.match(text, opened)
-        if closed is None and end - opened <= _HELD:
+        if closed is None and end - opened <= _HELD and _may_be_link(text, opened):
             end = opened - (text[opened - 1 : opened] == "!")
             break
         at = closed.end() if closed else opened + 1

@@ -30,5 +30,6 @@ class Work:
     cited: Cited | None = None  # the reply with its markers resolved
     claims: tuple[Claim, ...] = ()
     check_s: float = 0.0
+    parts: tuple[Work, ...] = ()  # of a question that asks for several things, each answered for itself
     notes: dict[str, str] = field(default_factory=dict)  # what happened on the way, for the answer's provenance
     error: str = ""

@@ -195,9 +195,9 @@ def build_arm(
         raise ProjectError(f"arm {arm!r} needs a tuned model: run `groundtone tune` first")
     given = settings.assistant
     context, context_tokens = context_of(who, settings)
-    mode: Mode = "closed-book" if where == "closed" else "grounded"
-    if mode == "grounded" and given.mode == "strict" and who != "extractive":
-        mode = "strict"
+    mode: Mode = "strict" if given.mode == "strict" else "grounded"
+    if where == "closed" or who == "extractive":
+        mode = "closed-book" if where == "closed" else "quote"
     return Assistant(
         arm,
         generator=generator,

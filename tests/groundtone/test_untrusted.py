@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groundtone import prompts
@@ -70,6 +70,9 @@ def test_nothing_in_an_answer_is_live(said: str, shown: str) -> None:
     assert inert(said) == shown
 
 
+@example(["[1]", "(", "\n", ")"])
+@example(["[9", "[9]", "]"])
+@example(["[1](", "\n", "http://e.x", "\n", "a", ")"])
 @given(PIECES)
 def test_streamed_pieces_join_to_the_answer_or_to_its_beginning(pieces: list[str]) -> None:
     snippets = select([hit("It weighs 21 kg.")], context="passages", context_tokens=99)

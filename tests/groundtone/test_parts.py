@@ -1,0 +1,129 @@
+"""Questions that ask for several things: where they are cut, and what is made of the answers to their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from groundtone.assistant import Assistant, Mode, Voice
+from groundtone.models.extractive import ExtractiveModel
+from groundtone.parts import alternating, in_parts
+from groundtone.refusal import is_refusal
+from groundtone.types import Hit, Passage, Question
+
+SHELF = {"weigh": "The Gannet weighs 21 kg.", "cost": "The Gannet costs €90.", "yard": "The yard closes at 18:00."}
+
+
+def parts(text: str) -> list[str]:
+    return [part.text for part in in_parts(Question("q", text))]
+
+
+class Shelf:
+    """The one passage that has a word of the query; a question that mixes two finds the first of them only."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
+        self.asked.append(query)
+        found = next((text for word, text in SHELF.items() if word in query.lower()), None)
+        return [Hit(Passage(f"p{found[4]}{found[-3]}", "d", "d.md", found, 0, len(found)), 1.0)] if found else []
+
+
+def quoting(mode: Mode = "quote", voice: Voice | None = None) -> tuple[Assistant, Shelf]:
+    shelf = Shelf()
+    assistant = Assistant(
+        "test", generator=ExtractiveModel(), retriever=shelf, mode=mode, voice=voice, min_score=0.1, context="passages"
+    )
+    return assistant, shelf
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("What does it weigh, and when is it due?", ["What does it weigh?", "when is it due?"]),
+        ("Who pays the fee and for how long is it valid?", ["Who pays the fee?", "for how long is it valid?"]),
+        ("My key is lost. Who do I call? What does a new one cost?",
+         ["My key is lost. Who do I call?", "What does a new one cost?"]),
+        ("What does an Otter weigh, and what does it cost with VAT?",
+         ["What does an Otter weigh?", "what does Otter cost with VAT?"]),
+        ("Who leads it? When does it open? I need to know today.",
+         ["Who leads it?", "When does it open? I need to know today."]),
+    ],
+)  # fmt: skip
+def test_a_question_is_cut_where_another_begins(text: str, cut: list[str]) -> None:
+    assert parts(text) == cut
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does the Gannet weigh?",
+        "Who do I call and when?",
+        "How and when do I return it?",
+        "When the yard is closed, what do I do?",
+        "What was the fee in 2024, and what is it now?",
+        "Which bikes are red, blue and green?",
+        "Compare the loads that a Heron 2 and a Heron 2S carry.",
+        "Tell me about the yard",
+        "",
+    ],
+)
+def test_what_asks_for_one_thing_stays_whole(text: str) -> None:
+    assert parts(text) == [text]
+
+
+def test_a_long_list_of_questions_stays_whole() -> None:
+    text = "What is a gear? What is a hub? What is a rim? What is a fork? What is a stem?"
+    assert parts(text) == [text]
+
+
+@pytest.mark.parametrize("mode", ["quote", "strict"])
+def test_each_part_is_searched_for_and_answered(mode: Mode) -> None:
+    assistant, shelf = quoting(mode, Voice(opening="Ahoy!", closing="Bye."))
+    answer = assistant.ask("What does the Gannet weigh, and when does the yard close?")
+    assert shelf.asked == ["What does the Gannet weigh?", "when does the yard close?"]
+    assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. The yard closes at 18:00 [2]. Bye."
+    assert [c.passage_id for c in answer.citations] == [h.passage.id for h in answer.hits]
+    assert answer.question.text == "What does the Gannet weigh, and when does the yard close?"
+    assert answer.provenance["parts"] == "2"
+
+
+def test_a_part_that_nothing_answers_is_named_and_the_rest_is_answered() -> None:
+    answer = quoting()[0].ask("What does the Gannet weigh, and who is the mayor?")
+    assert answer.text.startswith("The Gannet weighs 21 kg [1]. “who is the mayor?”")
+    assert is_refusal(answer.text.split("”")[1])
+    assert not answer.refused
+
+
+def test_where_nothing_answers_it_is_one_refusal() -> None:
+    answer = quoting()[0].ask("Who is the king, and who is the mayor?")
+    assert answer.refused
+    assert not answer.citations
+    assert answer.refused_by == "retrieval"
+
+
+def test_in_a_batch_and_streamed_it_is_the_same_answer() -> None:
+    assistant, _ = quoting()
+    texts = ["What does the Gannet weigh?", "What does the Gannet weigh, and what does the Gannet cost?", "hello"]
+    asked = [Question(str(n), text) for n, text in enumerate(texts)]
+    batch = list(assistant.answer_many(asked))
+    assert [a.text for a in batch] == [assistant.ask(q.text).text for q in asked]
+    assert batch[1].text == "The Gannet weighs 21 kg [1]. The Gannet costs €90 [2]."
+    *pieces, last = assistant.stream(asked[1].text)
+    assert "".join(str(piece) for piece in pieces) == batch[1].text == last.text  # type: ignore[union-attr]
+
+
+def test_a_model_that_speaks_freely_is_shown_the_passages_of_every_part() -> None:
+    from groundtone.models.scripted import ScriptedModel
+
+    assistant = Assistant("test", generator=ScriptedModel("21 kg [1]. It closes at 18:00 [2]."), retriever=Shelf(), k=1)
+    answer = assistant.ask("What does the Gannet weigh, and when does the yard close?")
+    assert [hit.passage.text for hit in answer.hits] == [SHELF["weigh"], SHELF["yard"]]
+    assert len(answer.citations) == 2
+
+
+def test_lists_alternate_and_hold_each_passage_once() -> None:
+    a, b, c = (Hit(Passage(name, "d", "d.md", name, 0, 1), 1.0) for name in "abc")
+    assert alternating([[a, b], [a, c]]) == [a, b, c]
