@@ -128,7 +128,9 @@ def name_html(turn: Turn, slot: int, *, blind: bool) -> str:
 
 def no_citation_html(answer: Mapping[str, Any]) -> str:
     """Why an answer lists no sources."""
-    said = "Declined: not in the documents." if answer.get("refused") else "No passage is cited."
+    courtesy = (answer.get("provenance") or {}).get("courtesy")
+    said = f"A courtesy: {courtesy}." if courtesy else "No passage is cited."
+    said = "Declined: not in the documents." if answer.get("refused") else said
     return f'<p class="gt-note">{said}</p>'
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from groundtone.courtesy import plain_reply
 from groundtone.types import Hit, Retriever, Turn
 
 __all__ = ["BatchRetriever", "PhrasingRetriever", "find", "fused", "phrasings"]
@@ -36,8 +37,11 @@ class PhrasingRetriever(BatchRetriever, Protocol):
 
 
 def phrasings(question: str, history: Sequence[Turn]) -> Phrasings:
-    """What is searched for: for a follow-up the question before it with this one, and this one alone, always last."""
-    asked = [turn.text for turn in history if turn.role == "user"]
+    """What is searched for: for a follow-up the question before it with this one, and this one alone, always last.
+
+    A greeting before it was no question.
+    """
+    asked = [turn.text for turn in history if turn.role == "user" and not plain_reply(turn.text)]
     return (f"{asked[-1]} {question}", question) if asked else (question,)
 
 

@@ -137,3 +137,10 @@ def test_answers_are_the_same_one_by_one_and_everybody_sees_what_they_may(retrie
     together = [(a.text, a.hits) for a in assistant.answer_many(questions)]
     assert set(retriever.asked) == {(q.text, *q.groups) for q in questions}
     assert together == [(a.text, a.hits) for q in questions for a in assistant.answer_many([q])]
+
+
+def test_a_greeting_before_a_question_is_not_searched_for() -> None:
+    turns = (Turn("user", "Hello!"), Turn("assistant", "Hello."))
+    assert phrasings("What does it weigh?", turns) == ("What does it weigh?",)
+    asked = (Turn("user", "Is the Gannet red?"), Turn("assistant", "Yes [1]."), Turn("user", "thanks"))
+    assert phrasings("What does it weigh?", asked) == ("Is the Gannet red? What does it weigh?", "What does it weigh?")
