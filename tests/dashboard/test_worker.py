@@ -117,3 +117,9 @@ def test_each_arm_remembers_its_own_side_of_the_conversation() -> None:
     turn.replies = [chatting.Reply({"text": "tuned said"}), chatting.Reply(error="failed")]
     assert chatting.history([turn], "tuned/rag") == (("user", "Q"), ("assistant", "tuned said"))
     assert chatting.history([turn], "base/rag") == ()
+
+
+def test_an_answer_without_sources_says_which_kind_it_is() -> None:
+    assert "Declined" in chatting.no_citation_html({"refused": True})
+    assert "courtesy" in chatting.no_citation_html({"provenance": {"courtesy": "nothing was searched for"}})
+    assert "No passage is cited" in chatting.no_citation_html({"text": "It is blue."})
