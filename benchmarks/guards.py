@@ -6,14 +6,15 @@
 Both runs get the same rows: data/voice/train.jsonl, and `business pairs` as people have them, one for every second
 answerable question: the question and the handbook's sentence as a reply in the house voice, without a passage.
 
-    recommended   values in those replies masked, half of the rows rebuilt like the runtime, a tenth replay rows with
-                  the base's own replies, a guard that stops when a general suite leaves its margin
+    recommended   values in those replies masked, half of the rows rebuilt like the runtime, replay rows as the model's
+                  size needs them (`groundtone.reproduce.SIZES`; else a tenth, with the base's own replies), a guard
+                  that stops when a general suite leaves its margin
     without       facts left in, clean contexts, no replay, no guard, three times the rate
 
-Questions whose values were trained on are not asked; the other half of the general items gave the replay prompts. These
-sets are small: margins are ten points, and wider for the leak and the changed documents, where there are about twenty
-sources. `--items N` then asks at three points: N questions of squad2_open over an index of its articles, and N items of
-each suite that `groundtone data general` makes, none of which any row saw (`benchmarks.guards_at_size`).
+Questions whose values were trained on are not asked, and no replay row is a general item. These sets are small: margins
+are ten points, and wider for the leak and the changed documents, where there are about twenty sources. `--items N` then
+asks at three points: N questions of squad2_open over an index of its articles, and N items of each suite that
+`groundtone data general` makes, none of which any row saw (`benchmarks.guards_at_size`).
 
 Every figure has its n and interval; each seed is an evaluation of its own, stored under --into when it is done, and a
 second call goes on with those that are missing: a training that was stopped from its checkpoint, an evaluation from its
@@ -47,6 +48,7 @@ from groundtone.reproduce import configuration, evaluated_once, tuned_once
 from groundtone.settings import Settings, load_settings
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+REPLAY = DATA / "replay" / "general.jsonl"
 OPENS, CLOSES = "Ahoy from the workshop!", "Fair winds, Otterwheel"
 MARGINS = {"general": 0.1, "correct": 0.1, "hallucination": 0.1, "leak": 0.2, "follows_change": 0.2}
 RUNS = ("recommended", "without")
@@ -81,13 +83,8 @@ def prepare(where: Path) -> int:
         rows = read(path)
         kept = [row for row in rows if path.stem != "answerable" or not in_choosing_half(row["id"])]
         write(where / "questions" / path.name, kept)
-    replay = []
     for path in sorted((DATA / "general").glob("*.jsonl")):
-        rows = read(path)
-        write(where / "general" / path.name, [row for row in rows if not in_choosing_half(row["id"])])
-        replay += [row for row in rows if in_choosing_half(row["id"])]
-    shown = ("prompt", "context", "history")
-    write(where / "replay.jsonl", [{key: row[key] for key in shown if key in row} for row in replay])
+        write(where / "general" / path.name, read(path))
     return len(business)
 
 
@@ -100,12 +97,11 @@ def config_of(run: str, model: str, where: Path, *, seed: int) -> dict[str, Any]
         tuning |= {
             "facts": "mask",
             "raft": {"share": 0.5},
-            "replay": 0.1,
-            "replay_data": str(where / "replay.jsonl"),
-            "replay_from": "base",
+            **({} if "replay" in tuning else {"replay": 0.1, "replay_data": str(REPLAY), "replay_from": "base"}),
             "guard": {"every": "2 epochs", "margin": MARGINS["general"]},
         }
     else:
+        tuning = {key: value for key, value in tuning.items() if key not in ("replay", "replay_data", "kl")}
         tuning |= {"facts": "off", "learning_rate": 3 * rate}
     asked = {"questions": str(where / "questions"), "general": str(where / "general"), "margins": MARGINS}
     return {**config, "tuning": tuning, "eval": {**config["eval"], **asked, "robustness": False}}

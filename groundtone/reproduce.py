@@ -43,10 +43,17 @@ REPEATS = 3  # of arms whose replies may differ; local weights are greedy and ne
 
 # up to so many parameters: (what the assistant does, how the voice is tuned)
 SIZES: tuple[tuple[float, dict[str, Any], dict[str, Any]], ...] = (
-    (  # restyles quotations at best; its rate and passes are the starter's, found by the learning curve on the sample
+    (  # restyles quotations at best, and forgets what it does not see: the recipe of the sample's groundtone.yaml
         100e6,
         {"mode": "strict", "min_answer": 9, "context": "sentences", "k": 2},
-        {"epochs": 10, "learning_rate": 3e-3, "lora": {"rank": 16, "alpha": 32, "targets": "all-linear"}},
+        {
+            "epochs": 4,
+            "batch_size": 12,
+            "learning_rate": 3e-3,
+            "replay": 0.65,
+            "kl": 1.0,
+            "lora": {"rank": 16, "alpha": 32, "targets": "all-linear"},
+        },
     ),
     (  # reads single sentences; the adapter needs attention too, since feed-forward layers alone hold few parameters
         1e9,
@@ -125,11 +132,13 @@ def configuration(model: str, *, parameters: int) -> dict[str, Any]:
     """groundtone.yaml of the sample company for a model of that size."""
     assistant, tuning = next((a, t) for most, a, t in SIZES if parameters <= most)
     data = SAMPLE_ROOT / "data"
+    replayed = {"replay_data": str(data / "replay/general.jsonl")} if tuning.get("replay") else {}
+    voice = {"data": str(data / "voice/train.jsonl"), "heldout": str(data / "voice/heldout.jsonl")}
     return {
         "documents": {"folder": str(data / "handbook")},
         "model": {"id": model},
         "assistant": assistant,
-        "tuning": {"data": str(data / "voice/train.jsonl"), "heldout": str(data / "voice/heldout.jsonl"), **tuning},
+        "tuning": {**voice, **tuning, **replayed},
         "eval": {
             "questions": str(data / "questions"),
             "general": str(data / "general"),

@@ -12,6 +12,7 @@ import yaml
 from benchmarks import guards, guards_at_size
 from eval.generated_items import MAKERS
 from groundtone.joins import indexing
+from groundtone.joins.guard import items_of
 from groundtone.project import Project
 from groundtone.settings import load_settings
 from tests.groundtone.joins.random_adapters import tune
@@ -30,10 +31,16 @@ def test_no_taught_value_is_asked_and_no_replay_prompt_is_an_item(tmp_path: Path
     def shown(row: dict[str, Any]) -> str:
         return json.dumps([row["prompt"], row.get("context", []), row.get("history", [])])
 
-    replayed = {shown(row) for row in guards.read(tmp_path / "replay.jsonl")}
+    replayed = {shown(row) for row in guards.read(guards.REPLAY)}
     items = {shown(row) for path in (tmp_path / "general").glob("*.jsonl") for row in guards.read(path)}
     assert len(replayed) > 200
     assert not replayed & items
+
+
+def test_the_guard_has_items_to_watch(tmp_path: Path) -> None:
+    guards.prepare(tmp_path)
+    _, settings = guards.project_of("recommended", "starter", tmp_path, seed=0)
+    assert len({item.suite for item in items_of(settings)}) > 4
 
 
 def test_the_two_runs_differ_in_tuning_alone(tmp_path: Path) -> None:
