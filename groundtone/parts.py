@@ -101,7 +101,7 @@ def together(
         disagreements=disagreements(citations, hits, dates=dates),
         timing=_summed([answer.timing for answer in answers]),
         tokens={key: round(n) for key, n in _summed([answer.tokens for answer in answers]).items()},
-        provenance=dict(answers[0].provenance) | {"parts": str(len(answers))},
+        provenance={k: v for a in reversed(answers) for k, v in a.provenance.items()} | {"parts": str(len(answers))},
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from groundtone.assistant import Assistant, Mode, Voice
 from groundtone.models.extractive import ExtractiveModel
+from groundtone.models.scripted import ScriptedModel
 from groundtone.parts import alternating, in_parts
 from groundtone.refusal import is_refusal
 from groundtone.types import Hit, Passage, Question
@@ -90,6 +91,16 @@ def test_each_part_is_searched_for_and_answered(mode: Mode) -> None:
     assert answer.provenance["parts"] == "2"
 
 
+def test_what_happened_to_any_part_is_in_the_provenance() -> None:
+    model = ScriptedModel(
+        lambda prompt: "It weighs 99 kg [1]." if "weigh" in prompt.question else prompt.snippets[0].text[:-1] + " [1]."
+    )
+    assistant = Assistant("test", generator=model, retriever=Shelf(), mode="strict")
+    answer = assistant.ask("When does the yard close, and what does the Gannet weigh?")
+    assert answer.text == "The yard closes at 18:00 [1]. The Gannet weighs 21 kg [2]."
+    assert "99" in answer.provenance["quoted_because"]
+
+
 def test_a_part_that_nothing_answers_is_named_and_the_rest_is_answered() -> None:
     answer = quoting()[0].ask("What does the Gannet weigh, and who is the mayor?")
     assert answer.text.startswith("The Gannet weighs 21 kg [1]. “who is the mayor?”")
@@ -116,8 +127,6 @@ def test_in_a_batch_and_streamed_it_is_the_same_answer() -> None:
 
 
 def test_a_model_that_speaks_freely_is_shown_the_passages_of_every_part() -> None:
-    from groundtone.models.scripted import ScriptedModel
-
     assistant = Assistant("test", generator=ScriptedModel("21 kg [1]. It closes at 18:00 [2]."), retriever=Shelf(), k=1)
     answer = assistant.ask("What does the Gannet weigh, and when does the yard close?")
     assert [hit.passage.text for hit in answer.hits] == [SHELF["weigh"], SHELF["yard"]]
