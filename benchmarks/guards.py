@@ -6,9 +6,10 @@
 Both runs get the same rows: data/voice/train.jsonl, and `business pairs` as people have them, one for every second
 answerable question: the question and the handbook's sentence as a reply in the house voice, without a passage.
 
-    recommended   values in those replies masked, half of the rows rebuilt like the runtime, replay rows as the model's
-                  size needs them (`groundtone.reproduce.SIZES`; else a tenth, with the base's own replies), a guard
-                  that stops when a general suite leaves its margin
+    recommended   values in those replies masked, half of the rows rebuilt like the runtime; a tenth replay rows with
+                  the base's own replies and a guard that stops when a general suite leaves its margin, or for small
+                  models the replay and the KL of `groundtone.reproduce.SIZES` (a guard stops the starter before it
+                  has a voice: docs/log.md)
     without       facts left in, clean contexts, no replay, no guard, three times the rate
 
 Questions whose values were trained on are not asked, and no replay row is a general item. These sets are small: margins
@@ -97,9 +98,10 @@ def config_of(run: str, model: str, where: Path, *, seed: int) -> dict[str, Any]
         tuning |= {
             "facts": "mask",
             "raft": {"share": 0.5},
-            **({} if "replay" in tuning else {"replay": 0.1, "replay_data": str(REPLAY), "replay_from": "base"}),
-            "guard": {"every": "2 epochs", "margin": MARGINS["general"]},
         }
+        if "replay" not in tuning:
+            tuning |= {"replay": 0.1, "replay_data": str(REPLAY), "replay_from": "base"}
+            tuning |= {"guard": {"every": "2 epochs", "margin": MARGINS["general"]}}
     else:
         tuning = {key: value for key, value in tuning.items() if key not in ("replay", "replay_data", "kl")}
         tuning |= {"facts": "off", "learning_rate": 3 * rate}

@@ -39,7 +39,9 @@ def test_no_taught_value_is_asked_and_no_replay_prompt_is_an_item(tmp_path: Path
 
 def test_the_guard_has_items_to_watch(tmp_path: Path) -> None:
     guards.prepare(tmp_path)
-    _, settings = guards.project_of("recommended", "starter", tmp_path, seed=0)
+    project, settings = guards.project_of("recommended", "starter", tmp_path, seed=0)
+    assert not settings.tuning.guard.every
+    settings = load_settings(project.root, ["tuning.guard.every=2 epochs"])
     assert len({item.suite for item in items_of(settings)}) > 4
 
 
