@@ -115,12 +115,18 @@ def _joined(declining: str, voice: Voice, answers: Sequence[Answer]) -> tuple[st
             unknown.append(f"“{_last_sentence(answer.question.text)}”")
         else:
             bodies.append(" ".join(without(_renumbered(answer, snippets), voice.fixed).split()))
-    declined = " ".join(without(declining, voice.fixed).split())
     if not bodies:
         return declining, []
     if unknown:
-        bodies.append(f"{' '.join(unknown)} {declined}")
+        bodies.append(f"{' '.join(unknown)} {_declined(declining, voice)}")
     return voice.around(" ".join(dict.fromkeys(bodies))), snippets
+
+
+def _declined(declining: str, voice: Voice) -> str:
+    """The sentences that decline, without what the voice says beside it where it can do nothing else."""
+    body = " ".join(without(declining, voice.fixed).split())
+    sentences = [body[a:b] for a, b in sentence_spans(body)]
+    return " ".join(sentence for sentence in sentences if is_refusal(sentence)) or body
 
 
 def _renumbered(answer: Answer, snippets: list[Snippet]) -> str:

@@ -35,6 +35,12 @@ class Voice:
         """How a question is declined: in the voice's own words, else plainly, in the question's language."""
         return self.refusal or DECLINED.get(answer_language(question), prompts.REFUSAL)
 
+    def completed(self, reply: str) -> str:
+        """A reply with the opening and the closing that it lacks."""
+        opening = "" if reply.startswith(self.opening) else self.opening
+        closing = "" if reply.rstrip().endswith(self.closing) else self.closing
+        return " ".join(part for part in (opening, reply.strip(), closing) if part)
+
     def around(self, body: str) -> str:
         """A text between the voice's opening and closing."""
         return " ".join(part for part in (self.opening, body, self.closing) if part)

@@ -126,13 +126,16 @@ class Writer:
         work.prompt = self.prompt(work.question, work.snippets)
 
     def _kept_to_quotes(self, work: Work, generation: Generation) -> Generation:
-        """In the strict mode, a reply that says more or less than its quotations is replaced by the best of them."""
+        """In the strict mode, a reply that says more or less than its quotations is replaced by the best of them.
+
+        Either has the voice's fixed phrases around it.
+        """
         if self.mode != "strict":
             return generation
         voice = self.voice
         why = strict.broken(generation.text, work.snippets, question=work.question.text, fixed=voice.fixed)
         if not why:
-            return generation
+            return replace(generation, text=voice.completed(generation.text))
         work.notes["quoted_because"] = why
         return replace(generation, text=strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing))
 

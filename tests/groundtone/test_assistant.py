@@ -163,3 +163,14 @@ def test_the_voice_is_told_by_guide_and_examples() -> None:
     system, example, reply, _ = seen[0].messages
     assert "Say ahoy." in system["content"]
     assert (example["content"], reply["content"]) == ("Question: Hi", "Ahoy!")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["The Gannet weighs 21 kg [1].", "Ahoy! The Gannet weighs 21 kg [1].", "The Gannet weighs 21 kg [1]. Bye.",
+     "Ahoy! The Gannet weighs 21 kg [1]. Bye.", "The Gannet weighs 99 kg [1]."],
+)  # fmt: skip
+def test_the_strict_mode_has_the_voice_s_phrases_around_every_reply(said: str) -> None:
+    voice = Voice(opening="Ahoy!", closing="Bye.")
+    answer = make(said, mode="strict", k=1, voice=voice).ask("What does the Gannet weigh?")
+    assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. Bye."

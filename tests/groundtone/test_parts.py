@@ -108,6 +108,13 @@ def test_a_part_that_nothing_answers_is_named_and_the_rest_is_answered() -> None
     assert not answer.refused
 
 
+def test_of_a_longer_refusal_only_the_sentence_that_declines_stands_beside_other_parts() -> None:
+    voice = Voice(opening="Ahoy!", closing="Bye.", refusal="Ahoy! That is not in our handbook. Ask the desk. Bye.")
+    answer = quoting(voice=voice)[0].ask("What does the Gannet weigh, and who is the mayor?")
+    assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. “who is the mayor?” That is not in our handbook. Bye."
+    assert quoting(voice=voice)[0].ask("Who is the king, and who is the mayor?").text == voice.refusal
+
+
 def test_where_nothing_answers_it_is_one_refusal() -> None:
     answer = quoting()[0].ask("Who is the king, and who is the mayor?")
     assert answer.refused
