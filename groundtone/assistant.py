@@ -183,15 +183,15 @@ class Assistant:
                 self._work(part, (part,), [hits], search_s / len(parts))
                 for part, hits in zip(parts, lists, strict=True)
             )
-            error = next((work.error for work in each if work.error), "")
-            return Work(question, speaker, (), (), search_s, parts=each, error=error)
+            return Work(question, speaker, (), (), search_s, parts=each)
         hits = tuple(alternating(lists)) if lists else ()
-        work = Work(question, speaker, hits, self.shown(hits, k=self.k * len(lists)), search_s)
+        k = self.k * len(lists)
+        work = Work(question, speaker, hits, self.shown(hits, k=k), search_s)
         if self.retriever is not None and not parts:
             work.courtesy = plain_reply(question.text)
             work.notes = {"courtesy": "nothing was searched for"}
         else:
-            work.notes = self._orders_in(hits[: self.k])
+            work.notes = self._orders_in(hits[:k])
             work.refused_by = self._refuses(work)
         if withheld and self.stand_in is None:  # even a refusal would be in the voice
             work.error = withheld
@@ -256,7 +256,9 @@ class Assistant:
         if work.error:
             return self._failed(work.question, work.error)
         if work.parts:
-            return self.joined(work.question, [self.answer(part) for part in work.parts])
+            answers = [self.answer(part) for part in work.parts]
+            failed = next((answer.error for answer in answers if answer.error), "")
+            return self._failed(work.question, failed) if failed else self.joined(work.question, answers)
         generation = work.generation or Generation(self.voice.declines(work.question.text))
         cited = work.cited or cite(generation.text, ())
         refused = is_refusal(cited.text)

@@ -17,7 +17,7 @@ from groundtone import prompts
 from groundtone.assistant import Assistant
 from groundtone.courtesy import opens_letter
 from groundtone.errors import UserError
-from groundtone.parts import alternating
+from groundtone.parts import alternating, in_parts
 from groundtone.text import sentence_spans
 from groundtone.types import Answer, Question, short_hash
 
@@ -57,7 +57,8 @@ def draft(assistant: Assistant, message: str, *, groups: Sequence[str] = (), how
     if len(message) > LONGEST_CHARS:
         raise UserError(f"the message has {len(message)} characters, {LONGEST_CHARS} are read: shorten it")
     question = Question(short_hash("draft", message), message.strip(), groups=tuple(groups))
-    parts = [Question(f"{question.id}:{n}", ask, groups=tuple(groups)) for n, ask in enumerate(asks(message))]
+    asked = [Question(f"{question.id}:{n}", ask, groups=tuple(groups)) for n, ask in enumerate(asks(message))]
+    parts = [part for ask in asked for part in in_parts(ask)]
     return _in_parts(assistant, question, parts) if how == "parts" else _whole(assistant, question, parts)
 
 

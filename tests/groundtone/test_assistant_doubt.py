@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eval.claims import check_claims
-from groundtone.assistant import Assistant, Voice
+from groundtone.assistant import Assistant, Mode, Voice
 from groundtone.drafting import LONGEST_CHARS, asks, draft
 from groundtone.errors import UserError
 from groundtone.events import Cited, Done, Judged, Token
@@ -151,11 +151,13 @@ def test_a_draft_of_unknown_things_alone_is_a_refusal() -> None:
     assert answer.citations == ()
 
 
-def test_a_whole_draft_is_one_prompt_over_what_was_found_for_every_part() -> None:
+@pytest.mark.parametrize("between", ["? What", ", and what"])
+@pytest.mark.parametrize("mode", ["grounded", "strict"])
+def test_a_whole_draft_is_one_prompt_over_what_was_found_for_every_part(mode: Mode, between: str) -> None:
     prompts: list[Prompt] = []
     model = ScriptedModel(lambda prompt: prompts.append(prompt) or GOOD)  # type: ignore[func-returns-value]
-    message = "What does the Gannet bike weigh? What does the Plover bike cost?"
-    answer = draft(Assistant("w", generator=model, retriever=Shelf(), k=2), message, how="whole")
+    message = f"What does the Gannet bike weigh{between} does the Plover bike cost?"
+    answer = draft(Assistant("w", generator=model, retriever=Shelf(), k=2, mode=mode), message, how="whole")
     assert len(prompts) == 1
     assert {"gannet.md", "plover.md"} <= {s.hit.passage.id for s in prompts[0].snippets}
     assert message in prompts[0].messages[-1]["content"]

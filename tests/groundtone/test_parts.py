@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from groundtone.assistant import Assistant, Mode, Voice
+from groundtone.errors import ModelError
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.scripted import ScriptedModel
 from groundtone.parts import alternating, in_parts
 from groundtone.refusal import is_refusal
-from groundtone.types import Hit, Passage, Question
+from groundtone.types import Hit, Passage, Prompt, Question
 
 SHELF = {"weigh": "The Gannet weighs 21 kg.", "cost": "The Gannet costs €90.", "yard": "The yard closes at 18:00."}
 
@@ -113,6 +114,17 @@ def test_of_a_longer_refusal_only_the_sentence_that_declines_stands_beside_other
     answer = quoting(voice=voice)[0].ask("What does the Gannet weigh, and who is the mayor?")
     assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. “who is the mayor?” That is not in our handbook. Bye."
     assert quoting(voice=voice)[0].ask("Who is the king, and who is the mayor?").text == voice.refusal
+
+
+def test_a_part_that_fails_is_an_error_of_the_whole() -> None:
+    def script(prompt: Prompt) -> str:
+        raise ModelError("the server is gone: start it again")
+
+    assistant = Assistant("test", generator=ScriptedModel(script), retriever=Shelf(), mode="strict")
+    asked = Question("q", "What does the Gannet weigh, and when does the yard close?")
+    (answer,) = assistant.answer_many([asked])
+    assert answer.error == "the server is gone: start it again"
+    assert answer.question == asked
 
 
 def test_where_nothing_answers_it_is_one_refusal() -> None:
