@@ -77,7 +77,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 def test_a_model_of_any_family_comes_from_pairs_to_a_verdict(
     family: str, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    model = save_tiny(family, tmp_path / family)
+    model = save_tiny(family, tmp_path / family, context=1024)  # the replay rows of small models are longer than 512
     said: list[str] = []
     done = reproduce(
         str(model), tmp_path / "scratch", overrides=small, strengths=(1.0,), limit=2, say=lambda line: said.append(line)
@@ -101,7 +101,7 @@ def test_a_model_of_any_family_comes_from_pairs_to_a_verdict(
 def test_a_stopped_journey_goes_on_and_a_finished_one_is_not_walked_again(
     small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    model, where = save_tiny("llama", tmp_path / "llama"), tmp_path / "scratch"
+    model, where = save_tiny("llama", tmp_path / "llama", context=1024), tmp_path / "scratch"
 
     def stop(stage: str, done: int, total: int) -> None:
         if stage == "summary":
