@@ -66,7 +66,7 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def prepare(where: Path) -> int:
-    """Writes training rows, questions, replay prompts and general items; how many business pairs there are."""
+    """Writes training rows and questions; how many business pairs there are."""
     answerable = read(DATA / "questions" / "answerable.jsonl")
     taught = [row for row in answerable if in_choosing_half(row["id"])]
     business = [
@@ -84,8 +84,6 @@ def prepare(where: Path) -> int:
         rows = read(path)
         kept = [row for row in rows if path.stem != "answerable" or not in_choosing_half(row["id"])]
         write(where / "questions" / path.name, kept)
-    for path in sorted((DATA / "general").glob("*.jsonl")):
-        write(where / "general" / path.name, read(path))
     return len(business)
 
 
@@ -95,17 +93,14 @@ def config_of(run: str, model: str, where: Path, *, seed: int) -> dict[str, Any]
     tuning = {**config["tuning"], "data": str(where / "train.jsonl"), "seed": seed, "data_checks": "report"}
     rate = tuning.get("learning_rate", 2e-4)
     if run == "recommended":
-        tuning |= {
-            "facts": "mask",
-            "raft": {"share": 0.5},
-        }
+        tuning |= {"facts": "mask", "raft": {"share": 0.5}}
         if "replay" not in tuning:
-            tuning |= {"replay": 0.1, "replay_data": str(REPLAY), "replay_from": "base"}
-            tuning |= {"guard": {"every": "2 epochs", "margin": MARGINS["general"]}}
+            guard = {"every": "2 epochs", "margin": MARGINS["general"]}
+            tuning |= {"replay": 0.1, "replay_data": str(REPLAY), "replay_from": "base", "guard": guard}
     else:
         tuning = {key: value for key, value in tuning.items() if key not in ("replay", "replay_data", "kl")}
         tuning |= {"facts": "off", "learning_rate": 3 * rate}
-    asked = {"questions": str(where / "questions"), "general": str(where / "general"), "margins": MARGINS}
+    asked = {"questions": str(where / "questions"), "general": str(DATA / "general"), "margins": MARGINS}
     return {**config, "tuning": tuning, "eval": {**config["eval"], **asked, "robustness": False}}
 
 

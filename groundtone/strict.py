@@ -88,12 +88,12 @@ def _lost(body: str, snippets: Sequence[Snippet]) -> str:
     return ""
 
 
-def quoted(snippets: Sequence[Snippet], *, opening: str = "", closing: str = "") -> str:
-    """The best quotation of the snippets with its marker, between the voice's fixed phrases."""
+def quoted(snippets: Sequence[Snippet]) -> str:
+    """The best quotation of the snippets with its marker; empty where they hold no sentence."""
     best: Quotation | None = next(iter(answers(snippets)), None)
     if best is None:
         best = next((q for snippet in snippets for q in sentences(snippet)), None)
-    return " ".join(part for part in (opening, best.cited() if best else "", closing) if part)
+    return best.cited() if best else ""
 
 
 def without(text: str, phrases: Sequence[str]) -> str:

@@ -137,7 +137,7 @@ class Writer:
         if not why:
             return replace(generation, text=voice.completed(generation.text))
         work.notes["quoted_because"] = why
-        return replace(generation, text=strict.quoted(work.snippets, opening=voice.opening, closing=voice.closing))
+        return replace(generation, text=voice.around(strict.quoted(work.snippets)))
 
     def _courteous(self, work: Work, generation: Generation) -> Generation:
         """A reply to a greeting that asserts something is replaced by the plain one."""

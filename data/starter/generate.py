@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import frames
-import skills
-
+from data.starter import frames, skills
 from groundtone import prompts
 from groundtone.text import contains_value, content_words, sentence_spans
 from groundtone.types import Prompt, short_hash

@@ -1,6 +1,6 @@
 """General rows against forgetting, made by the starter's own generators: what the sample company's tuning mixes in.
 
-    python data/starter/replay.py data/replay/general.jsonl --rows 1200
+    python -m data.starter.replay data/replay/general.jsonl --rows 1200
 
 Kinds are balanced, since a voice unlearns the rarest ones first. Nothing that an evaluation asks is among them: prompts of
 data/general and data/questions are left out, word for word. The public reading data is not used.
@@ -46,8 +46,7 @@ def main() -> None:
 
 def replay_rows(count: int, *, seed: int) -> Iterator[dict[str, object]]:
     """About `count` rows in the fields of a voice pair, `SHARES` of each kind, none twice."""
-    import generate
-
+    from data.starter import generate
     from groundtone.prompts import render_snippets
     from groundtone.text import normalise
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import frames
-
+from data.starter import frames
 from groundtone import prompts
 from groundtone.types import Prompt, Turn
 

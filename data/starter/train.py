@@ -1,7 +1,7 @@
 """Trains the starter from scratch: a small Llama with its own tokenizer, from short passages to long ones.
 
-    python data/starter/train.py --minutes 90 --threads 1      # resumes where it stopped
-    python data/starter/train.py --only-measure                # the abilities of the weights that lie here
+    python -m data.starter.train --minutes 90 --threads 1      # resumes where it stopped
+    python -m data.starter.train --only-measure                # the abilities of the weights that lie here
 
 One thread of a laptop is enough. Work in progress (weights, optimizer, tokenizer) lies in .groundtone/starter; the
 finished model (bf16 safetensors, tokenizer, chat template, training.json) is written beside this file.
@@ -21,12 +21,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import generate
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data.starter import generate
 from groundtone import prompts
 
 HERE = Path(__file__).resolve().parent

@@ -32,8 +32,9 @@ def test_no_taught_value_is_asked_and_no_replay_prompt_is_an_item(tmp_path: Path
         return json.dumps([row["prompt"], row.get("context", []), row.get("history", [])])
 
     replayed = {shown(row) for row in guards.read(guards.REPLAY)}
-    items = {shown(row) for path in (tmp_path / "general").glob("*.jsonl") for row in guards.read(path)}
+    items = {shown(row) for path in (guards.DATA / "general").glob("*.jsonl") for row in guards.read(path)}
     assert len(replayed) > 200
+    assert len(items) > 300
     assert not replayed & items
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from data.starter import generate
 from groundtone import prompts
 from groundtone.refusal import is_refusal
 
@@ -20,13 +19,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "data" / "starter"
 
 @pytest.fixture(scope="module")
 def recipe() -> Iterator[ModuleType]:
-    """data/starter/generate.py, which imports its neighbours as scripts do; without the public reading data."""
+    """data/starter/generate.py without the public reading data."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
         patch.setenv("GROUNDTONE_SHARED", str(FOLDER / "nowhere"))
-        yield importlib.import_module("generate")
-        for name in ("generate", "frames", "skills"):
-            sys.modules.pop(name, None)
+        yield generate
 
 
 def rows(recipe: ModuleType, level: int, count: int = 400) -> list[object]:
