@@ -63,10 +63,13 @@ def judge_answers(
     return {"judge": model.name, "repeats": repeats, "arms": arms}
 
 
+_VERDICT = re.compile(r"\W*(?:(?:grade|verdict|answer)\W+(?:is\W+)?)?(correct|partly|wrong)\W*")
+
+
 def read_verdict(reply: str) -> float | None:
-    """The grade that a reply begins with or names alone; None where none or several are named."""
-    named = dict.fromkeys(re.findall(r"\b(correct|partly|wrong)\b", reply.lower()))
-    return VALUES[next(iter(named))] if len(named) == 1 else None
+    """The grade that a reply is, alone, labelled or quoted; None for any other: "not correct" is no "correct"."""
+    found = _VERDICT.fullmatch(reply.strip().lower())
+    return VALUES[found[1]] if found else None
 
 
 def _prompt(record: EvalRecord) -> Prompt | None:

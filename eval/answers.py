@@ -153,10 +153,15 @@ def _texts(given: Any) -> bool:
     return isinstance(given, Sequence) and bool(given) and all(isinstance(v, str) and v.strip() for v in given)
 
 
+MOST_TOKENS = 10**12  # of one answer; more is a slip that no sum should carry
+
+
 def _tokens(given: Any) -> dict[str, int]:
     if given is None:
         return {}
-    if not isinstance(given, dict) or not all(type(given.get(k)) is int and given[k] >= 0 for k in ("prompt", "reply")):
+    if not isinstance(given, dict) or not all(
+        type(given.get(k)) is int and 0 <= given[k] < MOST_TOKENS for k in ("prompt", "reply")
+    ):
         raise ValueError(f"tokens is {_short(given)}; give an object with the counts prompt and reply")
     return {"prompt": given["prompt"], "reply": given["reply"]}
 

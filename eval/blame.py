@@ -7,7 +7,7 @@ and the log-probabilities are given, and nothing is asked. Log-probabilities are
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -210,22 +210,24 @@ def trace(
     claim: Claim,
     shown: Sequence[Shown],
     searched: bool,
-    right: Sequence[str],
-    rank: int | None,
+    right: Sequence[Sequence[str]],
+    ranks: Mapping[str, int],
     depth: int,
     answerable: bool | None,
 ) -> Trace:
     """What retrieval did about a span.
 
-    `right` are the ids of the passages that hold the answer (gold), or that support the claim after all; `rank` is the
-    best of theirs in a search of the corpus `depth` deep, None beyond. `answerable`: whether the documents hold an
-    answer, None where nobody knows.
+    `right` are the ids of the passages that hold the answer, for each gold quote those that hold it, or of those that
+    support the claim after all; `ranks` are the places of passages in a search of the corpus `depth` deep. Where one of
+    two quotes was not shown, that is the miss. `answerable`: whether the documents hold an answer, None where nobody
+    knows.
     """
     if not searched:
         return Trace("closed book", "no passage was shown")
-    ids = {passage.passage_id for passage in shown}
-    wrong = next((p for p in shown if p.passage_id not in right and says(p.text, words, values)), None)
-    missed = bool(right) and not ids & set(right)
+    ids, answering = {passage.passage_id for passage in shown}, {one for some in right for one in some}
+    wrong = next((p for p in shown if p.passage_id not in answering and says(p.text, words, values)), None)
+    missed = next((some for some in right if some and not ids.intersection(some)), ())
+    rank = min((ranks[one] for one in missed or answering if one in ranks), default=None)
     place = f"in the corpus at rank {rank}" if rank is not None else f"in the corpus, not within rank {depth}"
     if wrong is not None:
         beside = f"; what answers was not shown ({place})" if missed else ""
@@ -233,10 +235,11 @@ def trace(
             "distractor copied", f"these words stand in {wrong.source}, shown beside{beside}", wrong.passage_id, rank
         )
     if missed:
-        return Trace("retrieval miss", f"what answers was not shown to the model, but is {place}", right[0], rank)
-    if right:
+        return Trace("retrieval miss", f"what answers was not shown to the model, but is {place}", missed[0], rank)
+    if answering:
         did = "contradicted" if claim.verdict == "contradicted" else "added to"
-        return Trace("ignored evidence", f"what answers was shown, and {did}", next(iter(ids & set(right))), rank)
+        seen = next(passage.passage_id for passage in shown if passage.passage_id in answering)
+        return Trace("ignored evidence", f"what answers was shown, and {did}", seen, rank)
     if answerable is False:
         return Trace("nothing to find", "the documents hold no answer: a refusal would have been right")
     return Trace("unknown", "no passage is known to hold the answer")

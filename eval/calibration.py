@@ -149,5 +149,7 @@ def expected_calibration_error(probabilities: Sequence[float], wrong: Sequence[b
     if not len(p):
         raise ValueError("no claims: there is no calibration to measure")
     order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, min(bins, len(p))) if len(part)]
+    # claims of equal probability share a bin: which of them came first says nothing
+    edges = {int(np.searchsorted(p[order], p[order][len(p) * n // bins], side="left")) for n in range(1, bins)}
+    parts = [part for part in np.split(order, sorted(edges - {0})) if len(part)]
     return float(sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p))

@@ -125,7 +125,10 @@ def _value(record: EvalRecord, suite: str) -> float | None:
 
 def _best(column: _Column, last: int) -> int:
     """The stage before the last with the highest mean, the earliest of equals."""
-    means = [math.fsum(v for v in column.scores[t] if v is not None) for t in range(column.learned, last)]
+    means = []
+    for stage in column.scores[column.learned : last]:
+        known = [v for v in stage if v is not None]
+        means.append(math.fsum(known) / len(known) if known else -math.inf)
     return column.learned + means.index(max(means))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eval.calibration import calibrate, cross_validated, expected_calibration_error
 from eval.estimates import as_json
 from groundtone.feedback import JudgedClaim, cohens_kappa
-from groundtone.stats import CONFIDENCE, auroc, wilson_interval
+from groundtone.stats import CONFIDENCE, auroc, mean_interval, wilson_interval
 from groundtone.types import Claim, Estimate, EvalRecord
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _interval(
         bound = wilson_interval(round(value * len(groups)), len(groups)) if 0 <= value <= 1 else None
         low, high = (bound.low, bound.high) if bound is not None else (None, None)
         return Estimate(value, low, high, len(claims))
-    return Estimate(value, float(low), float(high), len(claims))
+    return Estimate(value, min(value, float(low)), max(value, float(high)), len(claims))
 
 
 def _groups(claims: Sequence[JudgedRisk]) -> list[list[JudgedRisk]]:
@@ -195,7 +195,7 @@ def _rate(arm: str, records: Sequence[EvalRecord], claims: Sequence[JudgedRisk],
     ]
     own = [claim for claim in claims if claim.arm == arm]
     flags = [(item, claim.verdict != "supported") for item, claim in checked]
-    provisional = wilson_interval(sum(flag for _, flag in flags), len(flags))
+    provisional = mean_interval([float(flag) for _, flag in flags], clusters=[item for item, _ in flags])
     rate: dict[str, Any] = {"provisional": as_json(provisional), "verdicts": len(own), "headline": None, "why": ""}
     if not flags:
         rate["why"] = "no claim of this arm was checked"

@@ -20,6 +20,8 @@ from groundtone.types import Estimate, GateCheck, GateDecision
 
 __all__ = [
     "CHANGED_CHECK",
+    "GENERAL",
+    "LEAK",
     "LEAK_CHECK",
     "RULES",
     "TUNING_GIVEN_RAG",
@@ -28,10 +30,12 @@ __all__ = [
     "no_training_values_recited",
     "not_worse",
     "rule_problems",
+    "whole_arms",
 ]
 
 TUNING_GIVEN_RAG = "tuning given RAG"
 LEAK_CHECK, CHANGED_CHECK = "no training values recited", "changed context followed"
+MOST_FAILED = 0.05  # share of an arm's answers that may have failed where a rule passes
 GENERAL, LEAK = "general", "leak"  # rules over base and tuned as a whole, which are no metrics of an arm
 RULES = (
     GateRule(metric="tone", direction="up", name="tone up"),
@@ -89,10 +93,26 @@ def _margin_of(rule: GateRule, margins: Mapping[str, float]) -> float:
 
 
 def _check(rule: GateRule, summary: Mapping[str, Any], margin: float) -> GateCheck:
+    """The rule's check. What would pass cannot tell where too many answers failed: the rest need not be like them."""
+    check = replace(_decided(rule, summary, margin), name=rule.title)
+    coverage = summary.get("coverage") or {}
+    for arm in whole_arms(rule.metric) if rule.metric in (GENERAL, LEAK) else rule.arms:
+        asked, errors = (coverage.get(arm) or {}).get("asked", 0), (coverage.get(arm) or {}).get("errors", 0)
+        if check.verdict == "pass" and errors > MOST_FAILED * asked:
+            return replace(check, verdict="cannot tell", why=f"{check.why}; but {errors} of {asked} of {arm} failed")
+    return check
+
+
+def whole_arms(metric: str) -> tuple[str, str]:
+    """What base and tuned are called in the coverage where a rule is over the models as a whole."""
+    return f"base, {metric}", f"tuned, {metric}"
+
+
+def _decided(rule: GateRule, summary: Mapping[str, Any], margin: float) -> GateCheck:
     if rule.metric == GENERAL:
-        return replace(_general(summary.get("forgetting") or [], margin), name=rule.title)
+        return _general(summary.get("forgetting") or [], margin)
     if rule.metric == LEAK:
-        return replace(no_training_values_recited(summary.get("leak"), margin), name=rule.title)
+        return no_training_values_recited(summary.get("leak"), margin)
     if rule.direction in ("at least", "at most"):
         arm = (summary.get("arms") or {}).get(rule.arms[0]) or {}
         return _limit(rule, from_json(arm.get(rule.metric)), margin)
@@ -228,7 +248,7 @@ def not_worse(
 
 
 def _general(rows: Sequence[Mapping[str, Any]], margin: float) -> GateCheck:
-    """The pooled row decides; a single suite that was forgotten fails whatever the others gained."""
+    """The pooled row decides, by the rule's margin; a suite that was forgotten fails whatever the others gained."""
     name = "general skills not down"
     pooled = next((row for row in rows if row["suite"] == ALL_SUITES), None)
     forgotten = [row["suite"] for row in rows if row["verdict"] == "forgotten" and row["suite"] != ALL_SUITES]
@@ -238,12 +258,8 @@ def _general(rows: Sequence[Mapping[str, Any]], margin: float) -> GateCheck:
     if pooled is None:
         why = "no suite in which the base has a skill to lose" if rows else "it was not measured"
         return GateCheck(name, "cannot tell", why, estimate, margin)
-    seen = f"tuned against base {in_words(estimate, signed=True)} over the suites with a skill to lose"
-    if pooled["verdict"] == "retained":
-        open_suites = [row["suite"] for row in rows if row["verdict"] == "inconclusive"]
-        rest = f"; too few items to tell alone: {', '.join(open_suites)}" if open_suites else ""
-        return GateCheck(name, "pass", f"{seen}: a loss of {margin:g} is ruled out{rest}", estimate, margin)
-    if pooled["verdict"] == "forgotten":
-        return GateCheck(name, "fail", f"{seen}: it is worse, and by {margin:g} is not ruled out", estimate, margin)
-    needs = f"needs about {pooled['needs']} more items" if pooled["needs"] else "needs more items"
-    return GateCheck(name, "cannot tell", f"{seen}: {needs} to rule out a loss of {margin:g}", estimate, margin)
+    check = not_worse(name, estimate, margin, pair="over the suites with a skill to lose, tuned against base")
+    open_suites = [row["suite"] for row in rows if row["verdict"] == "inconclusive" and row["suite"] != ALL_SUITES]
+    if check.verdict == "pass" and open_suites:
+        return replace(check, why=f"{check.why}; too few items to tell alone: {', '.join(open_suites)}")
+    return check

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from eval.splitting import strip_markers
-from groundtone.stats import auroc, wilson_interval
+from groundtone.stats import auroc
 from groundtone.text import STOP_WORDS
 from groundtone.types import Estimate
 
@@ -72,9 +72,6 @@ def likeness(
         resamples=resamples,
         seed=seed,
     )
-    if area.mean is not None and area.low == area.high:  # no spread: a bootstrap would claim certainty
-        sure = wilson_interval(round(area.mean * len(groups)), len(groups))
-        area = replace(area, low=min(area.mean, sure.low or 0.0), high=max(area.mean, sure.high or 1.0))
     return Likeness(area)
 
 

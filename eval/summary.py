@@ -15,7 +15,7 @@ from typing import Any
 from eval import forgetting, leak
 from eval.config import GateRule, Price
 from eval.estimates import as_json
-from eval.gate import TUNING_GIVEN_RAG, decide
+from eval.gate import GENERAL, LEAK, TUNING_GIVEN_RAG, decide, whole_arms
 from eval.metrics import METRICS, RETRIEVAL_METRICS
 from eval.metrics.retrieval import CAUSES, IN_INDEX, error_cause
 from eval.paired import Arm, Draw, bounds_of, by_arm, cluster_of, fixed_and_broken, of_metric, value
@@ -84,7 +84,7 @@ def summarise(
         "model": model,
         "created": created,
         "arms": {arm: {m: as_json(_mean(arms[arm], m, draw)) for m in METRICS} for arm in names},
-        "coverage": {arm: _coverage(list(arms[arm].values())) for arm in names},
+        "coverage": {arm: _coverage(list(arms[arm].values())) for arm in names} | _coverage_of_whole(records),
         "differences": _differences(arms, [*ruled, *pairs], draw),
         "forgetting": forgetting.compare(
             list(general.get("base", {}).values()),
@@ -135,6 +135,17 @@ def _coverage(records: Sequence[EvalRecord]) -> dict[str, Any]:
         "empty": sum(not text.strip() for text in texts),
         "longest_chars": max(map(len, texts), default=0),
     }
+
+
+def _coverage_of_whole(records: Sequence[EvalRecord]) -> dict[str, Any]:
+    """The same for what base and tuned were asked as a whole: general items, and the prompts of their training rows."""
+    found = {}
+    for metric, kind in ((GENERAL, "general"), (LEAK, leak.KIND)):
+        for arm, name in zip(("base", "tuned"), whole_arms(metric), strict=True):
+            asked = [r for r in records if r.question.kind == kind and r.arm == arm]
+            if asked:
+                found[name] = _coverage(asked)
+    return found
 
 
 def _differences(arms: Mapping[str, Arm], pairs: Sequence[tuple[str, str]], draw: Draw) -> list[dict[str, Any]]:

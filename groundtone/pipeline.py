@@ -186,7 +186,10 @@ def _review(
     if not answers.is_file():
         raise DataError(f"{answers}: no such file; give a file of JSON lines with question and answer")
     files = [("answers", answers), *_question_files(settings)]
-    known = Inputs({name: sha256_file(path) for name, path in files}, {}, {"limit": limit, "answers": arm})
+    parents = {}
+    with suppress(ProjectError), open_index(project, settings) as opened:  # what rows without contexts are held to
+        parents = {"index": opened.content_hash()}
+    known = Inputs({name: sha256_file(path) for name, path in files}, parents, {"limit": limit, "answers": arm})
     with eval_run(project, settings, known, resume=resume) as run:
         summary = review_answers(
             project,
@@ -313,12 +316,19 @@ def newest_tuned(project: Project, settings: Settings, *, trained: bool = False)
     return None
 
 
+_READ = (".jsonl", ".yaml", ".yml")  # what an evaluation reads of a folder
+
+
 def _question_files(settings: Settings) -> list[tuple[str, Path]]:
     """Every file that an evaluation reads, by the name that it has in the configuration."""
     files: list[tuple[str, Path]] = []
-    for given in (settings.eval.questions, settings.eval.general, settings.eval.voice, settings.eval.style):
-        path = settings.path(given)
-        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+    given = settings.eval
+    named = (given.questions, given.general, given.voice, given.style, given.prose, given.harness.tasks)
+    for name in (*named, *(rival.answers for rival in given.rivals)):
+        path = settings.path(name) if name else None
+        if path is None:
+            continue
+        inside = sorted(p for p in path.glob("*") if p.suffix in _READ) if path.is_dir() else [path] * path.is_file()
         files += [
             (file.relative_to(settings.root).as_posix() if file.is_relative_to(settings.root) else str(file), file)
             for file in inside

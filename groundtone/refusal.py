@@ -1,8 +1,8 @@
 """The one classifier of refusals, for every arm, every model and imported answers.
 
 A reply is a refusal when it says that the answer is not known or not in the documents, cites nothing, and asserts no
-number beside it: "I am not sure. It costs 900 euros." is an answer, whatever its first words say. English phrases, and
-our own in other languages.
+number beside it: "I am not sure, but it costs 900 euros." is an answer, whatever its first words say. English phrases,
+and our own in other languages.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from groundtone.text import sentence_spans
+from groundtone.values import find_values
 
 REASONS = {  # by `Answer.refused_by`
     "retrieval": "nothing good enough was found",
@@ -32,11 +33,14 @@ _PHRASES = re.compile(
     r"(?:do|does|did)(?:\s+not|n['’]t)\s+(?:\w+\s+)?(?:say|mention|hold|contain|cover|state|tell|include|specify|answer|give)"
     r"|\b(?:is|was|are)(?:\s+not|n['’]t)\s+(?:\w+\s+)?(?:in|covered|mentioned|stated|given|found|part\s+of)\s*(?:by\s+|in\s+)?"
     r"(?:our|the|my|any|these|those)?\s*(?:\w+\s+)?(?:passages?|documents?|handbook|sources?|pages?|papers?|shelf|notes|context|text)"
-    r"|\bno\s+(?:information|answer|mention|record)\b|\bnothing\s+(?:in|on|about)\s+(?:our|the|that|this)\b"
+    r"|(?:^|[.!,;:]\s*|\b(?:is|was|have|has|had|hold|holds|contain|contains|find|found|see|give|gives|offer|offers|with)\s+)"
+    r"no\s+(?:information|answer|mention|record)\b|\bnothing\s+(?:in|on|about)\s+(?:our|the|that|this)\b"
     r"|\bi(?:['’]m|\s+am)\s+not\s+(?:sure|certain|able)\b|\bnot\s+able\s+to\s+answer\b",
     re.IGNORECASE,
 )
 _MARKER = re.compile(r"\[\d+\]")
+_TURN = re.compile(r"[:;]\s|,?\s(?:but|however|though|still|yet)\b,?\s?", re.IGNORECASE)
+_ASSERTED = ("quantity", "money", "percent", "date", "time")  # also spelled out; bare numbers count as digits only
 
 
 def is_refusal(text: str) -> bool:
@@ -45,5 +49,9 @@ def is_refusal(text: str) -> bool:
         return True
     if _MARKER.search(text) or not _PHRASES.search(text):
         return False
-    sentences = (text[start:end] for start, end in sentence_spans(text))
-    return not any(re.search(r"\d", sentence) and not _PHRASES.search(sentence) for sentence in sentences)
+    pieces = (piece for start, end in sentence_spans(text) for piece in _TURN.split(text[start:end]))
+    return not any(_asserts_a_number(piece) and not _PHRASES.search(piece) for piece in pieces)
+
+
+def _asserts_a_number(piece: str) -> bool:
+    return bool(re.search(r"\d", piece)) or any(value.kind in _ASSERTED for value in find_values(piece))

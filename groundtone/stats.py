@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -78,7 +79,10 @@ def paired_difference(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """Mean of a - b over the items where both are there. Identical samples: exactly 0, interval around it."""
+    """Mean of a - b over the items where both are there. Identical samples: exactly 0, interval around it.
+
+    Where items changed one way only, the other way stays as open as if none had changed (`mean_interval`).
+    """
     return _combine([(1, a), (-1, b)], clusters, bounds, resamples, seed)
 
 
@@ -124,8 +128,13 @@ def auroc(
         weight = drawn[group]
         if weight[truth].sum() and weight[~truth].sum():
             areas.append(_area(scores, truth, weight.astype(float)))
-    low, high = np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(_area(scores, truth, np.ones(len(scores))), float(low), float(high), len(scores))
+    low, high = (float(q) for q in np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    area = _area(scores, truth, np.ones(len(scores)))
+    if low == high:  # nothing varied: a bootstrap would claim certainty
+        few = min(len(set(keys[0])), len(set(keys[1])))
+        sure = wilson_interval(round(area * few), few)
+        low, high = min(area, sure.low or 0.0), max(area, sure.high or 0.0)
+    return Estimate(area, low, high, len(scores))
 
 
 def _area(scores: NDArray[np.float64], truth: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
@@ -215,7 +224,27 @@ def _combine(
             _check_bounds([v for v in values if v is not None], bounds)
         reach = (bounds[1] - bounds[0]) * len(terms) / 2
         limits = (-reach, reach)
-    return mean_interval(combined, clusters=clusters, bounds=limits, resamples=resamples, seed=seed)
+    found = mean_interval(combined, clusters=clusters, bounds=limits, resamples=resamples, seed=seed)
+    return found if limits is None else _open_to_losses(found, combined, clusters, limits)
+
+
+def _open_to_losses(
+    found: Estimate, values: Values, clusters: Sequence[str] | None, limits: tuple[float, float]
+) -> Estimate:
+    """The interval of a difference in which no item went one way, as open to that way as one without any change.
+
+    A bootstrap of gains alone has no losses to draw, and would rule out a loss however few clusters were seen.
+    """
+    if found.mean is None or found.low is None or found.high is None:
+        return found
+    kept, keys = _present(values, clusters)
+    open_share = _open_share(len(set(keys)) if clusters is not None else len(kept))
+    low, high = ((1 - open_share) * found.mean + open_share * limit for limit in limits)
+    return replace(
+        found,
+        low=min(found.low, low) if min(kept) >= 0 else found.low,
+        high=max(found.high, high) if max(kept) <= 0 else found.high,
+    )
 
 
 def _present(values: Values, clusters: Sequence[str] | None) -> tuple[list[float], list[str]]:
@@ -240,9 +269,14 @@ def _check_bounds(values: Sequence[float], bounds: Bounds) -> None:
 def _constant(value: float, n: int, missing: int, clusters: int, bounds: Bounds) -> Estimate:
     if bounds is None:
         return Estimate(value, None, None, n, missing)
-    open_share = 1 - ((1 - CONFIDENCE) / 2) ** (1 / clusters)
+    open_share = _open_share(clusters)
     low, high = ((1 - open_share) * value + open_share * limit for limit in bounds)
     return Estimate(value, low, high, n, missing)
+
+
+def _open_share(clusters: int) -> float:
+    """The highest share of clusters that may be otherwise though none of those seen is."""
+    return 1 - ((1 - CONFIDENCE) / 2) ** (1 / clusters)
 
 
 def _bootstrap(values: list[float], keys: list[str] | None, resamples: int, seed: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ MONTHS = {
 }
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 UNITS: dict[str, tuple[str, float]] = {
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), ("time", 0.001)),
     **dict.fromkeys(("second", "seconds", "sec", "secs"), ("time", 1.0)),
     **dict.fromkeys(("minute", "minutes", "min", "mins"), ("time", 60.0)),
     **dict.fromkeys(("hour", "hours", "hr", "hrs"), ("time", 3600.0)),
@@ -30,9 +31,14 @@ UNITS: dict[str, tuple[str, float]] = {
     **dict.fromkeys(("km/h", "kph"), ("speed", 1.0)),
     "mph": ("speed", 1.609344),
     **dict.fromkeys(("g", "gram", "grams"), ("mass", 0.001)),
+    **dict.fromkeys(("mg", "milligram", "milligrams"), ("mass", 1e-6)),
+    **dict.fromkeys(("µg", "mcg", "microgram", "micrograms"), ("mass", 1e-9)),
+    **dict.fromkeys(("tonne", "tonnes", "metric ton", "metric tons"), ("mass", 1000.0)),
+    **dict.fromkeys(("oz", "ounce", "ounces"), ("mass", 0.028349523)),
     **dict.fromkeys(("kg", "kilo", "kilos", "kilogram", "kilograms"), ("mass", 1.0)),
     **dict.fromkeys(("lb", "lbs", "pounds of"), ("mass", 0.45359237)),
     **dict.fromkeys(("ml", "millilitre", "millilitres"), ("volume", 0.001)),
+    **dict.fromkeys(("cl", "centilitre", "centilitres"), ("volume", 0.01)),
     **dict.fromkeys(("l", "litre", "litres", "liter", "liters"), ("volume", 1.0)),
     **dict.fromkeys(("w", "watt", "watts"), ("power", 1.0)),
     "kw": ("power", 1000.0),
@@ -41,8 +47,17 @@ UNITS: dict[str, tuple[str, float]] = {
     **dict.fromkeys(("v", "volt", "volts"), ("voltage", 1.0)),
     **dict.fromkeys(("ah", "amp-hours"), ("charge", 1.0)),
     **dict.fromkeys(("nm", "newton-metres"), ("torque", 1.0)),
-    **dict.fromkeys(("bar", "psi"), ("pressure", 1.0)),
+    "bar": ("pressure", 1.0),
+    "psi": ("pressure", 0.0689476),
+    "mbar": ("pressure", 0.001),
+    "hpa": ("pressure", 0.001),
+    "kpa": ("pressure", 0.01),
     **dict.fromkeys(("°c", "degrees", "degree"), ("temperature", 1.0)),
+    "°f": ("temperature in °F", 1.0),
+    **dict.fromkeys(("kb", "kilobytes"), ("storage", 1e-6)),
+    **dict.fromkeys(("mb", "megabyte", "megabytes"), ("storage", 0.001)),
+    **dict.fromkeys(("gb", "gigabyte", "gigabytes"), ("storage", 1.0)),
+    **dict.fromkeys(("tb", "terabyte", "terabytes"), ("storage", 1000.0)),
 }
 CURRENCIES = {
     **dict.fromkeys(("€", "eur", "euro", "euros"), "EUR"),

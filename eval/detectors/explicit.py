@@ -92,9 +92,10 @@ def _places(text: str, named: Sequence[str]) -> tuple[Span, ...]:
     """Where the named parts stand in the claim, apart and in reading order."""
     found: list[Span] = []
     for part in named:
-        start = text.find(part)
-        if start >= 0 and not any(start < b and a < start + len(part) for a, b in found):
-            found.append((start, start + len(part)))
+        for match in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text):
+            if not any(match.start() < b and a < match.end() for a, b in found):
+                found.append(match.span())
+                break
     return tuple(sorted(found))
 
 

@@ -126,4 +126,9 @@ def holds(passage: Passage, source: str, quote: str) -> bool:
         return False
     text, wanted = " ".join(passage.text.split()), " ".join(quote.split())
     half = len(wanted) // 2 + 1
-    return wanted in text or text.startswith(wanted[-half:]) or text.endswith(wanted[:half]) or text in wanted
+    return (
+        wanted in text
+        or text.startswith(wanted[-half:])
+        or text.endswith(wanted[:half])
+        or (len(text) >= half and text in wanted)
+    )

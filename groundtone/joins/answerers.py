@@ -26,6 +26,8 @@ __all__ = ["Imported", "OneByOne", "arm_name", "endpoint", "imported_rivals"]
 class Imported:
     """An Answerer over answers that were made elsewhere, found by the question's id or, failing that, by its text.
 
+    A row whose id fits and whose text is another question's is no answer to it: ids such as "q1" are everywhere.
+
     Markers such as [1] point at the row's own contexts; a row without any cites nothing.
     """
 
@@ -37,7 +39,10 @@ class Imported:
     def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """One answer per question, in order; one that the file does not hold has an error."""
         for question in questions:
-            row = self._by_id.get(question.id) or self._by_text.get(_plain(question.text))
+            asked = _plain(question.text)
+            row = self._by_id.get(question.id)
+            if row is None or (row.question.text and _plain(row.question.text) != asked):
+                row = self._by_text.get(asked)
             if row is None:
                 yield self._failed(question, "the file holds no answer to this question")
             elif row.error:

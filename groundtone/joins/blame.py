@@ -230,18 +230,16 @@ def _traces(
     found = []
     for suspect in suspects:
         item = suspect.record.item_id
-        right = gold[item] or _supporting(index, suspect, detector)
-        ids = [passage.id for passage in right]
-        ranks = [n for n, hit in enumerate(deep[item], 1) if hit.passage.id in ids]
-        known = {p.id: p for p in (*(hit.passage for hit in suspect.answer.hits), *right)}
+        right = gold[item] or [_supporting(index, suspect, detector)]
+        known = {p.id: p for p in (*(hit.passage for hit in suspect.answer.hits), *(p for some in right for p in some))}
         trace = blame.trace(
             suspect.spelled,
             suspect.values,
             claim=suspect.claim,
             shown=_shown(suspect.told),
             searched=bool(suspect.told.snippets),
-            right=ids,
-            rank=min(ranks, default=None),
+            right=[[passage.id for passage in some] for some in right],
+            ranks={hit.passage.id: n for n, hit in enumerate(deep[item], 1)},
             depth=DEPTH,
             answerable=None if suspect.record.question.kind == "voice" else suspect.record.question.gold is not None,
         )
@@ -260,11 +258,12 @@ def _search(index: SearchableIndex, question: Question) -> list[Hit]:
     return find(index, asked, k=DEPTH, groups=question.groups)[0]
 
 
-def _gold(index: SearchableIndex, question: Question, edit: Edit | None) -> list[Passage]:
-    """The passages that hold the gold quotes; of an edited document, where the quote stood."""
+def _gold(index: SearchableIndex, question: Question, edit: Edit | None) -> list[list[Passage]]:
+    """For each gold quote the passages that hold it, if any do; of an edited document, where the quote stood."""
     quotes = [(edit.source, edit.quote)] if edit else list(question.gold.quotes) if question.gold else []
     indexed = set(index.documents())
-    return [p for source, quote in quotes if source in indexed for p in index.locate(source, quote)]
+    located = [list(index.locate(source, quote)) for source, quote in quotes if source in indexed]
+    return [some for some in located if some]
 
 
 def _supporting(index: SearchableIndex, suspect: Suspect, detector: Detector) -> list[Passage]:

@@ -93,7 +93,8 @@ def import_rows(project: Project, lines: Iterable[str], *, person: str = "", whe
             empty += 1
             continue
         last = latest.get((verdict.claim_key, verdict.person))
-        if last is not None and (last.value, last.correction) == (verdict.value, verdict.correction):
+        same = last is not None and (last.value, last.correction) == (verdict.value, verdict.correction)
+        if last is not None and (same or (verdict.time and verdict.time < last.time)):  # an older export brings no news
             known += 1
             continue
         latest[verdict.claim_key, verdict.person] = feedback.add_verdict(verdict, about=about)

@@ -103,8 +103,8 @@ def traced(**more: Any) -> Any:
         "claim": claim("It has 47 berths.", "It has 12 berths.", verdict="contradicted"),
         "shown": [Shown("p1", "a.md", "It has 12 berths."), Shown("p2", "b.md", "The inn has 47 berths.")],
         "searched": True,
-        "right": ["p1"],
-        "rank": 1,
+        "right": [["p1"]],
+        "ranks": {"p1": 1},
         "depth": 100,
         "answerable": True,
     }
@@ -115,13 +115,24 @@ def test_the_trace_tells_copied_missed_and_ignored_apart() -> None:
     assert (traced().kind, traced().passage_id) == ("distractor copied", "p2")
     alone = [Shown("p1", "a.md", "It has 12 berths.")]
     assert (traced(shown=alone).kind, traced(shown=alone).passage_id) == ("ignored evidence", "p1")
-    missed = traced(shown=[Shown("p3", "c.md", "Boats.")], rank=37)
+    missed = traced(shown=[Shown("p3", "c.md", "Boats.")], ranks={"p1": 37})
     assert (missed.kind, missed.rank) == ("retrieval miss", 37)
     assert "rank 37" in missed.why
-    assert "not within rank 100" in traced(shown=[Shown("p3", "c.md", "Boats.")], rank=None).why
+    assert "not within rank 100" in traced(shown=[Shown("p3", "c.md", "Boats.")], ranks={}).why
     assert traced(shown=alone, right=[], answerable=False).kind == "nothing to find"
     assert traced(shown=alone, right=[], answerable=True).kind == "unknown"
     assert traced(searched=False).kind == "closed book"
+
+
+def test_one_of_two_quotes_that_was_not_shown_is_the_miss() -> None:
+    alone = [Shown("p1", "a.md", "It has 12 berths.")]
+    found = traced(shown=alone, right=[["p1"], ["p7", "p8"]], ranks={"p1": 1, "p8": 24})
+    assert (found.kind, found.passage_id, found.rank) == ("retrieval miss", "p7", 24)
+
+
+def test_of_several_passages_that_answer_the_first_shown_is_named() -> None:
+    shown = [Shown(f"p{n}", "a.md", "It has 12 berths.") for n in range(9)]
+    assert traced(shown=shown, right=[["p8", "p3", "p5"]]).passage_id == "p3"
 
 
 def span(item: str, cause: Any, trace: Any = "closed book", arm: str = "tuned/rag") -> BlamedSpan:

@@ -64,3 +64,14 @@ def test_uneven_and_empty_input_is_refused():
         calibrate([0.1, 0.2], [True])
     with pytest.raises(ValueError, match="no claims"):
         expected_calibration_error([], [])
+
+
+def test_claims_of_equal_risk_share_a_bin_whatever_their_order():
+    wrong = [True] * 50 + [False] * 50
+    assert expected_calibration_error([0.5] * 100, wrong) == 0
+    assert expected_calibration_error([0.5] * 100, wrong[::-1]) == 0
+    assert expected_calibration_error([0.9] * 100, [True] * 90 + [False] * 10) == pytest.approx(0)
+    mixed = [0.0] * 30 + [0.9] * 40 + [1.0] * 30
+    assert expected_calibration_error(mixed, wrong) == pytest.approx(
+        expected_calibration_error(mixed[::-1], wrong[::-1])
+    )

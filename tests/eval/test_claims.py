@@ -130,3 +130,33 @@ def test_the_order_of_the_evidence_does_not_change_verdicts():
     shelf = [passage(f"The Moor{i} costs €{i} and takes {i} days.", f"{i}.md") for i in range(6)]
     text = "The Moor3 costs €3. The Moor4 costs €5. The Moor9 costs €9."
     assert verdicts(text, *shelf) == verdicts(text, *reversed(shelf)) == ["supported", "contradicted", "unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("The workshop is free.", ["The workshop is free."]),
+        ("Ahoy there. The workshop is free.", ["The workshop is free."]),
+        (
+            "It opens at nine. We also deliver to Paris, France",
+            ["It opens at nine.", "We also deliver to Paris, France"],
+        ),
+        (
+            "It opens at nine. We are closed on Monday, Tuesday",
+            ["It opens at nine.", "We are closed on Monday, Tuesday"],
+        ),
+        ("It opens at nine.\nSteady as she goes, Otterwheel", ["It opens at nine."]),
+        ("Good morning! Have a great day. Your support team", []),
+        ("Feel free to ask! The short answer: it opens at nine.", ["The short answer: it opens at nine."]),
+    ],
+)
+def test_courtesy_is_no_claim_and_no_fact_is_courtesy(text, claims):
+    assert [text[a:b] for a, b in split_claims(text)] == claims
+
+
+def test_boilerplate_is_cut_out_as_words_not_as_letters():
+    text = "High tide is at noon. Hikers pay 5 euros."
+    assert [text[a:b] for a, b in split_claims(text, boilerplate=("Hi",))] == [
+        "High tide is at noon.",
+        "Hikers pay 5 euros.",
+    ]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
-from eval.detector_card import corrected_rate, detector_card, judged_claims
+from eval.detector_card import JudgedRisk, _calibrated, corrected_rate, detector_card, judged_claims
 from eval.report import to_markdown
 from eval.summary import summarise
 from groundtone.feedback import JudgedClaim
@@ -108,3 +110,11 @@ def test_the_report_carries_the_card():
     assert "(provisional, unverified)" in text
     assert "withheld: people judged 20" in text
     assert "## Detector card" not in to_markdown(summarise(records, run="r", margins=MARGINS, resamples=200))
+
+
+def test_a_calibration_error_lies_inside_its_own_interval():
+    rng = random.Random(3)
+    for _ in range(12):
+        claims = [JudgedRisk("a", f"q{n // 3}", rng.random(), True, rng.random() < 0.5) for n in range(60)]
+        error = _calibrated(claims, [c.risk for c in claims], 200, 0)
+        assert error.low <= error.mean <= error.high

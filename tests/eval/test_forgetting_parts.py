@@ -121,6 +121,18 @@ def test_bwt_is_the_last_score_less_the_learned_one_and_forgetting_looks_at_the_
     assert taught_last["bwt"]["mean"] == pytest.approx(0.7 - 0.8), "what the last adapter learned cannot be lost yet"
 
 
+def test_the_best_stage_is_the_one_with_the_highest_mean_whatever_failed_there() -> None:
+    items = [f"sums-{n}" for n in range(40, 100)]
+    failed = [EvalRecord(i, "tuned", Question(i, "?", kind="general"), None, {}, error="timed out") for i in items]
+    stages = [
+        Stage("base", records("base", sums=[1] * 50 + [0] * 50)),
+        Stage("a", records("tuned", sums=[1] * 40) + failed),
+        Stage("b", records("tuned", sums=[1] * 5 + [0] * 95)),
+    ]
+    found = measure_chain(stages, resamples=200)
+    assert found["forgetting"]["mean"] == pytest.approx((40 - 5) / 40)
+
+
 def test_a_chain_that_changes_nothing_is_exactly_zero_without_false_certainty() -> None:
     stages = [Stage(name, records(name, sums=[1, 0, 1, 1] * 10)) for name in ("base", "a", "b")]
     found = measure_chain(stages, resamples=200)

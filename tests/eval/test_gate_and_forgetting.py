@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from eval.config import GateRule
 from eval.estimates import as_json
 from eval.forgetting import ALL_SUITES, compare, items_to_settle
 from eval.gate import TUNING_GIVEN_RAG, decide
@@ -13,6 +14,7 @@ MARGINS = {"tone": 0.0, "format": 0.0} | dict.fromkeys(("hallucination", "correc
 MARGINS |= {"follows_change": 0.2}
 GAIN, LOSS, NOISE = (Estimate(0.2, 0.1, 0.3, 99), Estimate(-0.2, -0.3, -0.1, 99), Estimate(0.0, -0.2, 0.2, 9))
 SAME = Estimate(0.0, -0.03, 0.03, 99)
+SEEN = {"retained": SAME, "inconclusive": NOISE, "forgotten": LOSS}
 
 
 def leaked(difference=SAME, *, new=0, nothing=False, why=""):
@@ -27,7 +29,8 @@ def summary(general="retained", leak=None, **metrics):
         for metric, estimate in metrics.items()
     ]
     forgetting = [
-        {"suite": suite, "verdict": general, "difference": as_json(SAME), "needs": 9} for suite in ("s", ALL_SUITES)
+        {"suite": suite, "verdict": general, "difference": as_json(SEEN.get(general, SAME))}
+        for suite in ("s", ALL_SUITES)
     ]
     return {"differences": rows, "forgetting": forgetting if general else [], "leak": leak or leaked()}
 
@@ -188,3 +191,42 @@ def test_items_to_settle_shrinks_the_interval_to_the_margin():
 def test_a_margin_that_was_never_set_is_refused():
     with pytest.raises(ValueError, match="no margin"):
         compare(records("base", [1] * 5), records("tuned", [1] * 5), {"tone": 0.0})
+
+
+def test_a_rule_on_general_skills_is_decided_by_its_own_margin():
+    state = summary(**FINE)
+    assert decide(state, MARGINS, rules=[GateRule(metric="general", direction="not down")]).verdict == "PASS"
+    narrow = GateRule(metric="general", direction="not down", margin=0.01)
+    assert decide(state, MARGINS, rules=[narrow]).verdict == "CANNOT TELL"
+
+
+@pytest.mark.parametrize(("errors", "expected"), [(0, "PASS"), (5, "PASS"), (90, "CANNOT TELL")])
+@pytest.mark.parametrize("arm", ["tuned/rag", "tuned, general", "base, leak"])
+def test_nothing_passes_on_the_answers_that_did_not_fail(errors, expected, arm):
+    state = summary(**FINE) | {"coverage": {arm: {"asked": 100, "errors": errors}}}
+    decision = decide(state, MARGINS)
+    assert decision.verdict == expected
+    if errors == 90:
+        assert any("90 of 100" in check.why for check in decision.checks)
+
+
+def test_one_lucky_gain_does_not_rule_out_a_loss():
+    """No item got worse, one got better: the loss that few items leave open stays open."""
+    for n in (2, 10, 20):
+        none = paired_difference([0.0] * n, [0.0] * n)
+        one = paired_difference([1.0] + [0.0] * (n - 1), [0.0] * n)
+        assert one.low == pytest.approx(none.low, abs=1.1 / n)
+        assert one.low < -0.05
+        mirrored = paired_difference([0.0] * n, [1.0] + [0.0] * (n - 1))
+        assert mirrored.high == pytest.approx(-one.low)
+
+
+def test_a_true_loss_of_the_margin_is_called_retained_no_more_often_than_stated():
+    """Ten per cent lost, five gained, a margin of five points: at 20 items below the nominal 2.5 %, with room."""
+    rng = random.Random(4)
+    retained = 0
+    for _ in range(400):
+        changes = [(rng.random() < 0.05) - (rng.random() < 0.10) for _ in range(20)]
+        low = paired_difference([float(c > 0) for c in changes], [float(c < 0) for c in changes], resamples=300).low
+        retained += low > -0.05
+    assert retained / 400 <= 0.04

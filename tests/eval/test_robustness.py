@@ -121,3 +121,17 @@ def test_a_judge_that_changes_its_mind_is_found_out() -> None:
 )
 def test_a_grade_is_read_only_where_there_is_one(reply: str, grade: float | None) -> None:
     assert read_verdict(reply) == grade
+
+
+@pytest.mark.parametrize(
+    "reply", ["Partially correct.", "Not correct.", "It is not correct", "incorrect", "correct or wrong"]
+)
+def test_a_reply_that_does_not_obey_is_no_grade(reply: str) -> None:
+    assert read_verdict(reply) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "grade"), [("Grade: correct", 1.0), ('"partly".', 0.5), ("The verdict is wrong", None)]
+)
+def test_a_labelled_or_quoted_grade_counts(reply: str, grade: float | None) -> None:
+    assert read_verdict(reply) == grade

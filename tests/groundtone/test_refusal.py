@@ -64,3 +64,32 @@ def test_a_question_is_declined_in_its_language_unless_the_voice_has_words_of_it
     assert Voice().declines("How long can I return a bike?") == prompts.REFUSAL
     assert Voice().declines("自行车可以退货吗？") == prompts.REFUSAL
     assert Voice(refusal=HOUSE).declines(german) == HOUSE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm not sure, but it costs 900 euros.",
+        "I am not sure. It costs nine hundred euros.",
+        "We do not know the exact hour, but delivery takes 3 days.",
+        "We do not have any fee: delivery costs 15 euros and takes 3 days.",
+        "We keep no record of your payment data and sell it to nobody.",
+        "I cannot say; the deposit is two weeks' rent, ten percent of it kept back.",
+    ],
+)
+def test_a_hedge_before_an_assertion_is_an_answer(text: str) -> None:
+    assert not is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There is no record of that in the documents.",
+        "No information on this was found.",
+        "I do not know, but the team may.",
+        "Sorry: I cannot find that in the handbook.",
+        "That is one question my shelf does not answer.",
+    ],
+)
+def test_a_refusal_with_more_words_stays_one(text: str) -> None:
+    assert is_refusal(text)

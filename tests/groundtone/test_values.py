@@ -112,3 +112,26 @@ def test_a_denial_conflicts_and_a_double_denial_does_not():
 def test_a_value_that_only_the_evidence_has_is_no_conflict():
     assert compare("Delivery takes 3 days.", "Delivery takes 3 days and costs €4.90.") == []
     assert compare("Delivery is quick.", "Delivery takes 3 days.") == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("10 bar", "10 psi"),
+        ("500 mg", "500 g"),
+        ("5 tonnes", "5 kg"),
+        ("20 °F", "20 °C"),
+        ("8 GB", "8 MB"),
+        ("3 oz", "3 g"),
+    ],
+)
+def test_one_number_in_two_units_is_two_values(a, b):
+    assert not only(f"It is {a}.").same_as(only(f"It is {b}."))
+    assert compare(f"Inflate it to {a}.", f"Inflate it to {b}.")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("500 mg", "0.5 g"), ("2 tonnes", "2,000 kg"), ("1 TB", "1000 GB"), ("1 bar", "100 kPa")]
+)
+def test_units_of_one_dimension_are_converted(a, b):
+    assert only(a).same_as(only(b))

@@ -167,6 +167,33 @@ def test_answers_from_a_file_stand_beside_our_own_arms(root: Path, tmp_path: Pat
     assert sum("holds no answer" in record.error for record in records.values()) == 5
 
 
+def test_an_id_that_another_question_has_in_the_file_brings_no_answer(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clash.jsonl"
+    rows = [
+        {"id": "a0", "question": "How deep is the moat?", "answer": "2 days"},
+        {"id": "x", "question": "How long are parcels kept?", "answer": "3 days"},
+        {"id": "a1", "answer": "2 days"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = f"eval.rivals={json.dumps([{'name': 'theirs', 'answers': str(path)}])}"
+    run = pipeline.evaluate(*opened(root, given))
+    records = {r.item_id: r for r in read_records(run.path / "records.jsonl") if r.arm == "theirs"}
+    assert records["a0"].answer is not None
+    assert records["a0"].answer.text == "3 days", "found by its text, not by an id that means another question"
+    assert records["a1"].answer is not None, "a row without a question is found by its id"
+
+
+def test_a_run_does_not_go_on_with_another_file_of_answers(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(json.dumps({"id": "a0", "answer": "2 days"}) + "\n")
+    given = f"eval.rivals={json.dumps([{'name': 'theirs', 'answers': str(path)}])}"
+    project, settings = opened(root, given)
+    run = pipeline.evaluate(project, settings)
+    path.write_text(json.dumps({"id": "a0", "answer": "99 days"}) + "\n")
+    with pytest.raises(ProjectError, match=r"some\.jsonl"):
+        pipeline.evaluate(project, settings, resume=run.id)
+
+
 REPORTS = ("summary.json", "report.md")
 
 

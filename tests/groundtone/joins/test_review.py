@@ -58,6 +58,18 @@ def test_an_export_makes_the_same_store_elsewhere(world: tuple[Project, Settings
     assert list(export_rows(other)) == list(export_rows(project))
 
 
+def test_an_older_export_does_not_turn_a_newer_verdict_back(tmp_path: Path) -> None:
+    def row(value: str, time: str) -> str:
+        return json.dumps({"claim_key": "a:0-1", "person": "Ann", "value": value, "time": time, "about": {}})
+
+    project = Project(tmp_path / "p")
+    january = [row("supported", "2026-01-02T09:00:00+00:00")]
+    assert import_rows(project, january).stored == 1
+    assert import_rows(project, [row("unsupported", "2026-02-02T09:00:00+00:00")]).stored == 1
+    assert import_rows(project, january).known == 1
+    assert [one.verdict.value for one in Feedback(project.feedback_path).judged()] == ["unsupported"]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
