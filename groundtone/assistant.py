@@ -19,7 +19,7 @@ from groundtone.disagreements import dates_of, disagreements
 from groundtone.errors import UserError
 from groundtone.events import Cited, Done, Event, Judged, Token
 from groundtone.grounding import cite, select
-from groundtone.parts import alternating, in_parts, together
+from groundtone.parts import Part, about, alternating, in_parts, together
 from groundtone.planted import is_order, orders
 from groundtone.refusal import is_refusal
 from groundtone.searching import find, phrasings
@@ -166,21 +166,21 @@ class Assistant:
         """
         began = time.perf_counter()
         asked = [self._sought(question) for question in questions]
-        found = iter(self._search([part for parts in asked for part in parts]))
-        lists = [[next(found) for _ in parts] for parts in asked]
+        found = iter(self._search([part.asked for parts in asked for part in parts]))
+        lists = [[about(part, next(found)) for part in parts] for parts in asked]
         each_s = (time.perf_counter() - began) / max(1, len(questions))
         return [self._work(*row, each_s) for row in zip(questions, asked, lists, strict=True)]
 
-    def _sought(self, question: Question) -> tuple[Question, ...]:
+    def _sought(self, question: Question) -> tuple[Part, ...]:
         """What is searched for: nothing from memory or for a courtesy, else the question, or its parts."""
         return () if self.retriever is None or plain_reply(question.text) else in_parts(question)
 
-    def _work(self, question: Question, parts: Sequence[Question], lists: Sequence[list[Hit]], search_s: float) -> Work:
+    def _work(self, question: Question, parts: Sequence[Part], lists: Sequence[list[Hit]], search_s: float) -> Work:
         withheld = self.withheld(question.groups)
         speaker = self.stand_in if withheld and self.stand_in is not None else self.generator
         if len(parts) > 1 and self.mode != "grounded":
             each = tuple(
-                self._work(part, (part,), [hits], search_s / len(parts))
+                replace(self._work(part.asked, (part,), [hits], search_s / len(parts)), own=part.own)
                 for part, hits in zip(parts, lists, strict=True)
             )
             return Work(question, speaker, (), (), search_s, parts=each)
@@ -246,9 +246,9 @@ class Assistant:
         if ready:
             self._writer.write(ready)
 
-    def joined(self, question: Question, answers: Sequence[Answer]) -> Answer:
-        """One answer of the answers to a question's parts."""
-        answer = together(question, answers, voice=self.voice, check=self.check, dates=self._dates)
+    def joined(self, question: Question, answers: Sequence[Answer], own: Sequence[str] = ()) -> Answer:
+        """One answer of the answers to a question's parts, which were written as `own` says."""
+        answer = together(question, answers, own=own, voice=self.voice, check=self.check, dates=self._dates)
         return replace(answer, id=short_hash(question.id, self.name, answer.text))
 
     def answer(self, work: Work) -> Answer:
@@ -258,7 +258,8 @@ class Assistant:
         if work.parts:
             answers = [self.answer(part) for part in work.parts]
             failed = next((answer.error for answer in answers if answer.error), "")
-            return self._failed(work.question, failed) if failed else self.joined(work.question, answers)
+            own = [part.own for part in work.parts]
+            return self._failed(work.question, failed) if failed else self.joined(work.question, answers, own)
         generation = work.generation or Generation(self.voice.declines(work.question.text))
         cited = work.cited or cite(generation.text, ())
         refused = is_refusal(cited.text)

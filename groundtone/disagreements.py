@@ -13,6 +13,7 @@ from groundtone.conflicts import compare
 from groundtone.planted import honest
 from groundtone.text import content_words, sentence_spans
 from groundtone.types import Citation, Disagreement, Document, Hit, Retriever
+from groundtone.values import find_names
 
 __all__ = ["dates_of", "disagreements"]
 
@@ -48,20 +49,24 @@ def disagreements(citations: Sequence[Citation], hits: Sequence[Hit], *, dates: 
         if cited is None:
             continue
         passage = cited.passage
+        own = f"{passage.heading} {passage.source}"
         said = passage.text[citation.evidence_start - passage.start : citation.evidence_end - passage.start]
         for other in hits:
             pair = (passage.source, other.passage.source)
             if pair[0] == pair[1] or pair in found:
                 continue
-            against = _against(said, other)
+            against = _against(said, own, other)
             if against:
                 sentence, why = against
                 found[pair] = Disagreement(*pair, said, sentence, dates(cited), dates(other), why)
     return tuple(found.values())
 
 
-def _against(said: str, other: Hit) -> tuple[str, str] | None:
-    """The first sentence of a hit about the same matter that has another value, and in what they differ."""
+def _against(said: str, own: str, other: Hit) -> tuple[str, str] | None:
+    """The first sentence of a hit about the same matter that has another value, and in what they differ.
+
+    `own` is what stands above the sentence that was cited: of two things that are named, each has its own value.
+    """
     text = other.passage.text
     topic = _topic(said)
     for start, end in honest(text, sentence_spans(text)):
@@ -69,10 +74,19 @@ def _against(said: str, other: Hit) -> tuple[str, str] | None:
         theirs = _topic(sentence)
         if min(len(topic), len(theirs)) < LEAST_WORDS or len(topic & theirs) < SAME_MATTER * len(topic | theirs):
             continue
-        conflict = next((c for c in compare(said, sentence) if c.kind not in ("negation", "name")), None)
-        if conflict is not None:
+        conflicts = compare(said, sentence)
+        if any(c.kind == "name" for c in conflicts):
+            continue
+        conflict = next((c for c in conflicts if c.kind != "negation"), None)
+        there = f"{other.passage.heading} {other.passage.source} {sentence}"
+        if conflict is not None and _names(said, there) and _names(sentence, f"{own} {said}"):
             return sentence, f"one says {conflict.claim}, the other {conflict.evidence}"
     return None
+
+
+def _names(sentence: str, there: str) -> bool:
+    """Whether what a sentence names is named there, too."""
+    return all(name.casefold() in there.casefold() for name in find_names(sentence))
 
 
 def _topic(sentence: str) -> set[str]:

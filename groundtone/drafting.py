@@ -58,7 +58,7 @@ def draft(assistant: Assistant, message: str, *, groups: Sequence[str] = (), how
         raise UserError(f"the message has {len(message)} characters, {LONGEST_CHARS} are read: shorten it")
     question = Question(short_hash("draft", message), message.strip(), groups=tuple(groups))
     asked = [Question(f"{question.id}:{n}", ask, groups=tuple(groups)) for n, ask in enumerate(asks(message))]
-    parts = [part for ask in asked for part in in_parts(ask)]
+    parts = [part.asked for ask in asked for part in in_parts(ask)]
     return _in_parts(assistant, question, parts) if how == "parts" else _whole(assistant, question, parts)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from groundtone.courtesy import opens_letter, plain_reply
 from groundtone.disagreements import disagreements
 from groundtone.grounding import cite
 from groundtone.refusal import is_refusal
@@ -19,52 +21,135 @@ from groundtone.types import Answer, Claim, Hit, Question, Snippet
 from groundtone.values import find_names
 from groundtone.voice import Voice
 
-__all__ = ["alternating", "in_parts", "together"]
+__all__ = ["Part", "about", "alternating", "in_parts", "together"]
 
 MOST = 4
+LONGEST_GREETING = 4  # words
+LEAST_WORDS = 2  # content words of a part that says by itself what it is about
 _WH = r"(?:what|when|where|who|whom|whose|which|why|how)\b"
 _TO = r"(?:(?:to|on|at|in|for|from|until|by|with|of|about) )?"
 _CUT = re.compile(rf"\s*[,;]?\s+and\s+(?={_TO}{_WH})", re.IGNORECASE)
 _ASKS = re.compile(rf"(?:^|[\s,:;]){_WH}|^(?:is|are|was|were|do|does|did|can|may|must|should|will)\b", re.IGNORECASE)
+_RELATIVE = re.compile(r"\b(who|whom|whose|which)\b", re.IGNORECASE)
 _VAGUE = frozenset("now then today currently so much many long often exactly".split())  # ask for nothing by themselves
-_IT = re.compile(r"\b(?:it|they|them|he|she)\b", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:[Ii]t|[Tt]hey|[Tt]hem|[Hh]e|[Ss]he|[Tt]heir|[Ii]ts)\b")  # "IT" is a department
+_WHAT_ABOUT = re.compile(r"(?:what|how) about (?:the |a |an )?(?P<other>[^?]+)\??$", re.IGNORECASE)
+_COMPARES = re.compile(r"\b(?:between|differ\w*|compare\w*|both|together|combined|versus|vs)\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[?？]['\"”’)]*$")
 
 
-def in_parts(question: Question) -> tuple[Question, ...]:
-    """What is asked, part by part, each with the statements before it; the question itself where it asks one thing."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that is asked. `asked` is what is searched for and read, `own` how it was written, `about` a name that
+    it has from the first part: what is said of another is no answer."""
+
+    asked: Question
+    own: str
+    about: str = ""
+
+
+def in_parts(question: Question) -> tuple[Part, ...]:
+    """What is asked, part by part, each with the statements before it; one part where one thing is asked.
+
+    Greetings and thanks before a question are left out. A later part that names nothing is asked of what the first one
+    names; where the first names nothing either and the part does not say what it is about, nothing is cut.
+    """
     found: list[str] = []
+    firsts: list[str] = []  # the question of each, without the statements before it
     before: list[str] = []
     for start, end in sentence_spans(question.text):
         sentence = " ".join(question.text[start:end].split())
         if _QUESTION.search(sentence):
             first, *more = _cut(sentence)
             found += [" ".join([*before, first]), *more]
+            firsts += [first, *more]
             before = []
-        else:
+        elif not _is_courtesy(sentence):
             before.append(sentence)
+    whole = " ".join([*found[:1], *before]) if len(found) == 1 else question.text
+    alone = (Part(replace(question, text=whole), question.text),)
     if not 1 < len(found) <= MOST:
-        return (question,)
-    texts = [found[0], *(_named(part, found[0]) for part in found[1:])]
+        return alone
+    parts = [Part(replace(question, id=f"{question.id}:0", text=found[0]), found[0])]
+    for n, (text, part) in enumerate(zip(found[1:], firsts[1:], strict=True), 1):
+        of = _of(part, firsts[0])
+        if of is None:
+            return alone
+        asked, name = of
+        asked = text.replace(part, asked)
+        parts.append(Part(replace(question, id=f"{question.id}:{n}", text=asked), text, name))
     if before:
-        texts[-1] = " ".join([texts[-1], *before])
-    return tuple(replace(question, id=f"{question.id}:{n}", text=text) for n, text in enumerate(texts))
+        last = parts[-1]
+        parts[-1] = replace(last, asked=replace(last.asked, text=" ".join([last.asked.text, *before])))
+    return tuple(parts)
+
+
+def _is_courtesy(sentence: str) -> bool:
+    """ "Thanks, Maya!", but not "Thanks to the storm my bike is wet." """
+    few = len(sentence.split()) <= LONGEST_GREETING
+    return bool(plain_reply(sentence)) or (few and opens_letter(sentence.rstrip(". ")))
 
 
 def _cut(sentence: str) -> list[str]:
     """The questions of one sentence: cut where another begins, as long as every piece asks and says for what."""
     pieces = [piece.strip(" ,;") for piece in _CUT.split(sentence)]
     if not all(_ASKS.search(piece) and set(content_words(piece)) - _VAGUE for piece in pieces):
-        return [sentence]
+        return _each_of_two(sentence)
+    for n, piece in enumerate(pieces[1:], 1):
+        relative = _RELATIVE.match(piece)
+        if relative and re.search(rf"\S\s+{relative[1]}\b", pieces[n - 1], re.IGNORECASE):
+            return [sentence]  # "people who are ill and who work part time" are asked about once
+    if len(pieces) == 1:
+        return _each_of_two(sentence)
     return [*(f"{piece}?" for piece in pieces[:-1]), pieces[-1]]
 
 
-def _named(part: str, first: str) -> str:
-    """A later part with the name that its "it" stands for, where the first part names something."""
-    it, names, own = _IT.search(part), find_names(first), find_names(part)
-    if it is None or not names or (own and part.find(own[0]) < it.start()):
-        return part
-    return f"{part[: it.start()]}{names[0]}{part[it.end() :]}"
+def _each_of_two(sentence: str) -> list[str]:
+    """ "What do the Heron 2 and the Heron 2S weigh?" asked of each; not where the two are compared."""
+    names = find_names(sentence)
+    found = (_both(sentence, one, other) for one, other in pairwise(names))
+    match = next((m for m in found if m), None)
+    if match is None or _COMPARES.search(sentence) or not _ASKS.match(sentence):
+        return [sentence]
+    return [f"{sentence[: match.start()]}{match[who]}{sentence[match.end() :]}" for who in (1, 2)]
+
+
+def _both(sentence: str, one: str, other: str) -> re.Match[str] | None:
+    return re.search(rf"((?:the|an?) {re.escape(one)}) and ((?:the|an?) {re.escape(other)})(?!\w)", sentence)
+
+
+def _of(part: str, first: str) -> tuple[str, str] | None:
+    """A later part as it is searched for, and the name that it has from the first; None where nobody can tell."""
+    names, own = _named_in(first), _named_in(part)
+    other = _WHAT_ABOUT.match(part)
+    if other:
+        return (first.replace(names[-1], other["other"].strip()), "") if names and own else None
+    pronoun = _PRONOUN.search(part)
+    if own and not (pronoun and pronoun.start() < part.find(own[0])):
+        return part, ""
+    if names:
+        return f"{names[-1]}: {part}", names[-1]
+    vague = pronoun is not None or len(set(content_words(part)) - _VAGUE) < LEAST_WORDS
+    return None if vague else (part, "")
+
+
+def _named_in(text: str) -> list[str]:
+    """Names that tell what a question is about: no single letters, no abbreviations of two or three ("VAT")."""
+    return [name for name in find_names(text) if len(name) > 3 or (len(name) > 1 and not name.isupper())]
+
+
+def about(part: Part, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without those whose best sentence is of another thing than the one that a part has from the first."""
+    return [hit for hit in hits if not (part.about and _is_of_another(hit, part))]
+
+
+def _is_of_another(hit: Hit, part: Part) -> bool:
+    passage = hit.passage
+    start, end = next(iter(hit.best), (0, len(passage.text)))
+    sentence = passage.text[start:end]
+    if part.about.casefold() in f"{passage.heading} {sentence}".casefold():
+        return False
+    return any(name.casefold() not in part.own.casefold() for name in find_names(sentence))
 
 
 def alternating(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
@@ -78,12 +163,17 @@ def together(
     question: Question,
     answers: Sequence[Answer],
     *,
+    own: Sequence[str] = (),
     voice: Voice,
     check: Callable[[str, Sequence[Hit]], tuple[Claim, ...]] | None,
     dates: Callable[[Hit], str],
 ) -> Answer:
-    """One answer of the answers to its parts: their bodies between the voice's phrases, markers numbered through."""
-    text, snippets = _joined(voice.declines(question.text), voice, answers)
+    """One answer of the answers to its parts: their bodies between the voice's phrases, markers numbered through.
+
+    `own` are the parts as they were written, for those that nothing answers; default: as they were asked.
+    """
+    written = own or [answer.question.text for answer in answers]
+    text, snippets = _joined(voice.declines(question.text), voice, list(zip(answers, written, strict=True)))
     cited = cite(text, snippets)
     refused = is_refusal(cited.text)
     hits = tuple(alternating([answer.hits for answer in answers]))
@@ -105,14 +195,14 @@ def together(
     )
 
 
-def _joined(declining: str, voice: Voice, answers: Sequence[Answer]) -> tuple[str, list[Snippet]]:
+def _joined(declining: str, voice: Voice, answers: Sequence[tuple[Answer, str]]) -> tuple[str, list[Snippet]]:
     """One text of the answers' bodies, the voice's fixed phrases once around it, markers numbered through."""
     snippets: list[Snippet] = []
     bodies: list[str] = []
     unknown: list[str] = []
-    for answer in answers:
+    for answer, own in answers:
         if answer.refused:
-            unknown.append(f"“{_last_sentence(answer.question.text)}”")
+            unknown.append(f"“{_last_sentence(own)}”")
         else:
             bodies.append(" ".join(without(_renumbered(answer, snippets), voice.fixed).split()))
     if not bodies:

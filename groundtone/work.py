@@ -22,6 +22,7 @@ class Work:
     hits: tuple[Hit, ...]
     snippets: tuple[Snippet, ...]
     search_s: float
+    turns_left_out: int = 0  # of the conversation, the oldest, where all of it is too long
     prompt: Prompt | None = None  # None: refused before the model was asked
     refused_by: RefusedBy | None = None
     courtesy: str = ""  # the plain reply to a message that asks nothing of the documents
@@ -30,6 +31,7 @@ class Work:
     cited: Cited | None = None  # the reply with its markers resolved
     claims: tuple[Claim, ...] = ()
     check_s: float = 0.0
+    own: str = ""  # a part's question as it was written
     parts: tuple[Work, ...] = ()  # of a question that asks for several things, each answered for itself
     notes: dict[str, str] = field(default_factory=dict)  # what happened on the way, for the answer's provenance
     error: str = ""

@@ -73,9 +73,8 @@ class Writer:
                 yield from reading(kept(), work.snippets)
                 break
             except PromptTooLongError:  # raised before the first piece
-                if not work.snippets:
+                if not self._shorten(work):
                     raise
-                self._shorten(work)
         work.generation = Generation("".join(pieces))
         work.generate_s = time.perf_counter() - began
         self.judge(work)
@@ -111,8 +110,7 @@ class Writer:
             if len(works) > 1:
                 for work in works:
                     self._generate([work])
-            elif works[0].snippets:
-                self._shorten(works[0])
+            elif self._shorten(works[0]):
                 self._generate(works)
             else:
                 works[0].error = str(error)
@@ -120,10 +118,18 @@ class Writer:
             for work in works:
                 work.error = str(error)
 
-    def _shorten(self, work: Work) -> None:
-        """One passage fewer, the last one."""
-        work.snippets = drop_last(work.snippets)
-        work.prompt = self.prompt(work.question, work.snippets)
+    def _shorten(self, work: Work) -> bool:
+        """The oldest turns fewer, or where none are left one passage, the last one; False where nothing is left."""
+        history = work.question.history[work.turns_left_out :]
+        if history:
+            work.turns_left_out += min(2, len(history))
+        elif work.snippets:
+            work.snippets = drop_last(work.snippets)
+        else:
+            return False
+        told = replace(work.question, history=work.question.history[work.turns_left_out :])
+        work.prompt = self.prompt(told, work.snippets)
+        return True
 
     def _kept_to_quotes(self, work: Work, generation: Generation) -> Generation:
         """In the strict mode, a reply that says more or less than its quotations is replaced by the best of them.
@@ -137,7 +143,8 @@ class Writer:
         if not why:
             return replace(generation, text=voice.completed(generation.text))
         work.notes["quoted_because"] = why
-        return replace(generation, text=voice.around(strict.quoted(work.snippets)))
+        best = strict.quoted(work.snippets)
+        return replace(generation, text=voice.around(best) if best else voice.declines(work.question.text))
 
     def _courteous(self, work: Work, generation: Generation) -> Generation:
         """A reply to a greeting that asserts something is replaced by the plain one."""

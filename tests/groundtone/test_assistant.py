@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from eval.claims import check_claims
-from groundtone.assistant import Assistant, Voice
+from groundtone.assistant import Assistant, Mode, Voice
 from groundtone.errors import ModelError, PromptTooLongError, UserError
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.scripted import ScriptedModel
 from groundtone.prompts import REFUSAL
-from groundtone.types import Answer, Claim, Generation, Hit, Passage, Prompt, Question, VoicePair
+from groundtone.types import Answer, Claim, Generation, Hit, Passage, Prompt, Question, Turn, VoicePair
 
 SHELF = ("The Gannet weighs 21 kg.", "The Plover costs €90.", "The yard closes at 18:00.")
 
@@ -174,3 +174,41 @@ def test_the_strict_mode_has_the_voice_s_phrases_around_every_reply(said: str) -
     voice = Voice(opening="Ahoy!", closing="Bye.")
     answer = make(said, mode="strict", k=1, voice=voice).ask("What does the Gannet weigh?")
     assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. Bye."
+
+
+class Forgetful(Narrow):
+    """A model that reads conversations of at most `limit` messages, whatever stands in them."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        for prompt in prompts:
+            if len(prompt.messages) > self.limit:
+                raise PromptTooLongError("too long")
+        return [Generation(prompt.snippets[0].text.replace(".", " [1].")) for prompt in prompts]
+
+
+@pytest.mark.parametrize("mode", ["grounded", "strict"])
+def test_of_a_long_conversation_the_oldest_turns_go_before_any_passage(mode: Mode) -> None:
+    turns = [Turn(role, f"{role} {n}") for n in range(20) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    assistant = Assistant("test", generator=Forgetful(6), retriever=Shelf(), k=2, mode=mode)
+    answer = assistant.ask("What does the Gannet weigh?", history=turns)
+    assert answer.text == "The Gannet weighs 21 kg [1]."
+    *_, streamed = assistant.stream("What does the Gannet weigh?", history=turns)
+    assert isinstance(streamed, Answer)
+    assert streamed.text == answer.text
+
+
+class Crammed(Narrow):
+    """A model whose window has no room for a passage."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        if any(prompt.snippets for prompt in prompts):
+            raise PromptTooLongError("too long")
+        return [Generation("It weighs a lot.") for _ in prompts]
+
+
+def test_a_strict_reply_without_anything_to_quote_declines() -> None:
+    """Never the house's phrases around nothing."""
+    voice = Voice(opening="Ahoy!", closing="Bye.")
+    answer = Assistant("test", generator=Crammed(1), retriever=Shelf(), k=1, mode="strict", voice=voice).ask("Gannet?")
+    assert answer.refused
+    assert answer.text == voice.declines("Gannet?")

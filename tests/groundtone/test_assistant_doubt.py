@@ -10,13 +10,14 @@ import pytest
 
 from eval.claims import check_claims
 from groundtone.assistant import Assistant, Mode, Voice
+from groundtone.disagreements import disagreements
 from groundtone.drafting import LONGEST_CHARS, asks, draft
 from groundtone.errors import UserError
 from groundtone.events import Cited, Done, Judged, Token
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.scripted import ScriptedModel
 from groundtone.settings import AssistantConfig
-from groundtone.types import Answer, Claim, Document, Hit, Passage, Prompt, Turn
+from groundtone.types import Answer, Citation, Claim, Document, Hit, Passage, Prompt, Turn
 
 TEXTS = {
     "gannet.md": "The Gannet bike weighs 21 kg.",
@@ -120,6 +121,22 @@ def test_documents_that_disagree_are_named_with_their_dates() -> None:
     assert "21" in found.why
     assert "24" in found.why
     assert make("The Plover bike costs €90 [1].").ask("What costs the Plover?").disagreements == ()
+
+
+def test_two_things_with_a_value_each_do_not_disagree() -> None:
+    def said(text: str, source: str, heading: str) -> Hit:
+        return Hit(Passage(source, source, source, text, 0, len(text), heading=heading), 1.0)
+
+    hits = [
+        said("The Gannet 2 weighs 52 kg with its battery.", "gannet-2.md", "Gannet 2"),
+        said("The Gannet 2S weighs 58 kg with its battery.", "gannet-2s.md", "Gannet 2S"),
+        said("On Saturdays the store closes at 16:00.", "quay.md", "Quay Lane"),
+        said("On Saturdays the Millgate store closes at 14:00.", "millgate.md", "Millgate"),
+        said("On Saturdays the store closes at 13:00.", "quay-old.md", "Quay Lane"),
+    ]
+    cited = [Citation(0, 3, hit.passage.doc_id, hit.passage.id, 0, len(hit.passage.text)) for hit in hits]
+    found = disagreements([cited[0], cited[2]], hits, dates=lambda hit: "")
+    assert [(one.source, one.other_source) for one in found] == [("quay.md", "quay-old.md")]
 
 
 def test_a_message_is_taken_apart_into_what_it_asks() -> None:

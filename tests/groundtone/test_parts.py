@@ -10,7 +10,7 @@ from groundtone.assistant import Assistant, Mode, Voice
 from groundtone.errors import ModelError
 from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.scripted import ScriptedModel
-from groundtone.parts import alternating, in_parts
+from groundtone.parts import Part, about, alternating, in_parts
 from groundtone.refusal import is_refusal
 from groundtone.types import Hit, Passage, Prompt, Question
 
@@ -18,7 +18,7 @@ SHELF = {"weigh": "The Gannet weighs 21 kg.", "cost": "The Gannet costs €90.",
 
 
 def parts(text: str) -> list[str]:
-    return [part.text for part in in_parts(Question("q", text))]
+    return [part.asked.text for part in in_parts(Question("q", text))]
 
 
 class Shelf:
@@ -44,14 +44,21 @@ def quoting(mode: Mode = "quote", voice: Voice | None = None) -> tuple[Assistant
 @pytest.mark.parametrize(
     ("text", "cut"),
     [
-        ("What does it weigh, and when is it due?", ["What does it weigh?", "when is it due?"]),
-        ("Who pays the fee and for how long is it valid?", ["Who pays the fee?", "for how long is it valid?"]),
-        ("My key is lost. Who do I call? What does a new one cost?",
-         ["My key is lost. Who do I call?", "What does a new one cost?"]),
+        ("Who pays the yearly fee and for how long is the ticket valid?",
+         ["Who pays the yearly fee?", "for how long is the ticket valid?"]),
+        ("My key is lost. Who do I call? What does a new key cost?",
+         ["My key is lost. Who do I call?", "What does a new key cost?"]),
         ("What does an Otter weigh, and what does it cost with VAT?",
-         ["What does an Otter weigh?", "what does Otter cost with VAT?"]),
-        ("Who leads it? When does it open? I need to know today.",
-         ["Who leads it?", "When does it open? I need to know today."]),
+         ["What does an Otter weigh?", "Otter: what does it cost with VAT?"]),
+        ("What does the Kingfisher weigh and what is the range?",
+         ["What does the Kingfisher weigh?", "Kingfisher: what is the range?"]),
+        ("What does the Heron 2S weigh, and what about the Heron 2?",
+         ["What does the Heron 2S weigh?", "What does the Heron 2 weigh?"]),
+        ("What do the Heron 2 and the Heron 2S weigh?", ["What do the Heron 2 weigh?", "What do the Heron 2S weigh?"]),
+        ("Thanks, Maya! What does the Coot 750 battery weigh? How long does it take to charge?",
+         ["What does the Coot 750 battery weigh?", "Coot 750: How long does it take to charge?"]),
+        ("Who leads the yard? When does the harbour open? I need to know today.",
+         ["Who leads the yard?", "When does the harbour open? I need to know today."]),
     ],
 )  # fmt: skip
 def test_a_question_is_cut_where_another_begins(text: str, cut: list[str]) -> None:
@@ -70,10 +77,39 @@ def test_a_question_is_cut_where_another_begins(text: str, cut: list[str]) -> No
         "Compare the loads that a Heron 2 and a Heron 2S carry.",
         "Tell me about the yard",
         "",
+        "What does it weigh, and when is it due?",
+        "How do I make a warranty claim, and how long does it take?",
+        "What happens to employees who are ill and who work part time?",
+        "Can I charge at 5 °C and how long does it take?",
+        "When is the bike ready and how do I contact IT?",
+        "What is the difference between the Heron 2 and the Heron 2S?",
+        "My name is Anna. How long is the frame warranty, and how do I claim it?",
     ],
 )
 def test_what_asks_for_one_thing_stays_whole(text: str) -> None:
     assert parts(text) == [text]
+
+
+@pytest.mark.parametrize("text", ["Hi there! What does it weigh?", "Thanks, Maya. What does it weigh?"])
+def test_greetings_and_thanks_are_not_searched_for(text: str) -> None:
+    assert parts(text) == ["What does it weigh?"]
+    assert in_parts(Question("q", text))[0].own == text
+
+
+def test_what_is_said_of_another_thing_is_no_answer_to_a_later_part() -> None:
+    part = in_parts(Question("q", "What does the Kingfisher weigh and what is the range?"))[1]
+    other, own, plain = (
+        Hit(Passage(f"p{n}", "d", "d.md", text, 0, len(text), heading=heading), 1.0)
+        for n, (heading, text) in enumerate(
+            [
+                ("Heron 2S > Range", "The range of the Heron 2S is 80 km."),
+                ("Kingfisher > Range", "It goes 95 km."),
+                ("Yard", "The yard closes at 18:00."),
+            ]
+        )
+    )
+    assert about(part, [other, own, plain]) == [own, plain]
+    assert about(Part(part.asked, part.own), [other]) == [other]
 
 
 def test_a_long_list_of_questions_stays_whole() -> None:
@@ -85,7 +121,7 @@ def test_a_long_list_of_questions_stays_whole() -> None:
 def test_each_part_is_searched_for_and_answered(mode: Mode) -> None:
     assistant, shelf = quoting(mode, Voice(opening="Ahoy!", closing="Bye."))
     answer = assistant.ask("What does the Gannet weigh, and when does the yard close?")
-    assert shelf.asked == ["What does the Gannet weigh?", "when does the yard close?"]
+    assert shelf.asked == ["What does the Gannet weigh?", "Gannet: when does the yard close?"]
     assert answer.text == "Ahoy! The Gannet weighs 21 kg [1]. The yard closes at 18:00 [2]. Bye."
     assert [c.passage_id for c in answer.citations] == [h.passage.id for h in answer.hits]
     assert answer.question.text == "What does the Gannet weigh, and when does the yard close?"
