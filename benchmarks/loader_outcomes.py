@@ -29,9 +29,10 @@ FORMATS = [
     ["md, markdown", "everything; tables get their outer pipes; front matter gives title, date, groups", "", "own"],
     ["txt", "paragraphs: line wraps of a running sentence are joined", "", "own"],
     ["html, htm, xhtml", "headings, lists, tables (spans filled in), code, links, title, date",
-     "navigation, footers, cookie banners, forms, scripts, hidden parts, images", "beautifulsoup4, markdownify (MIT)"],
+     "navigation, footers, cookie banners, forms (one around the whole page only loses its fields), scripts, hidden "
+     "parts, images", "beautifulsoup4, markdownify (MIT)"],
     ["pdf", "pages, headings by size and weight, paragraphs, lists, tables by rules or gaps, title, date",
-     "running headers and footers, soft hyphens, images; a page without text is named",
+     "running headers and footers (equal but for the page number), soft hyphens, images; a page without text is named",
      "pypdfium2 (BSD-3-Clause, Apache-2.0), pdfplumber (MIT) for ruled tables"],
     ["docx", "headings, lists, tables, footnotes, formulas as LaTeX, title, date", "headers, footers, images, comments",
      "mammoth (BSD-2-Clause), markitdown (MIT) for formulas"],
@@ -107,7 +108,22 @@ read is listed in the document's `left_out`.
 
 {table(FORMATS)}
 Encodings are detected (byte order marks, UTF-8, UTF-16 by its zero bytes, then
-[charset-normalizer](https://github.com/jawah/charset_normalizer), MIT).
+[charset-normalizer](https://github.com/jawah/charset_normalizer), MIT). A slip in a long UTF-8 text costs
+its own bytes, which `left_out` counts.
+
+## Who may read a document
+
+Front matter limits a document to groups; without it the document is public:
+
+    ---
+    title: Pay bands
+    groups: [hr, board]
+    ---
+
+It stands at the beginning, between two lines of three dashes, and is YAML; blank lines may come before it. A document
+that names `group` or `groups` there in any other way (indented, in YAML with a mistake, never closed) is refused,
+reported, and taken out of the index until it is mended: it is shown to nobody rather than to everybody. Text between
+two rules that is no YAML mapping is text.
 
 ## Limits
 

@@ -5,6 +5,7 @@ GroundtoneError
 │   ├── ConfigError        groundtone.yaml or --set: carries every mistake at once
 │   ├── DataError          a data file: names the file and the line
 │   ├── DocumentError      one document that could not be read: reported, the rest goes on
+│   │   └── ReadersError   who may read a document cannot be told: it is shown to nobody
 │   ├── ProjectError       the project folder: missing run, half-written run, unknown id
 │   ├── ModelError         a model or adapter that cannot be loaded or does not fit
 │   │   └── PromptTooLongError  prompt and reply exceed the context: show less
@@ -24,6 +25,7 @@ __all__ = [
     "ModelError",
     "ProjectError",
     "PromptTooLongError",
+    "ReadersError",
     "UserError",
 ]
 
@@ -50,6 +52,10 @@ class DataError(UserError):
 
 class DocumentError(UserError):
     """A document could not be read."""
+
+
+class ReadersError(DocumentError):
+    """Who may read a document cannot be told from it: no version of it may stay in an index until it is mended."""
 
 
 class ProjectError(UserError):

@@ -18,7 +18,7 @@ from groundtone.text import Span, is_table_row, row_as_sentence
 from groundtone.types import Document, Passage, short_hash
 from retrieval.outline import Section, Unit, outline
 
-CHUNKER_VERSION = 2  # raise it when the same text gives other passages: indexes then cut every document again
+CHUNKER_VERSION = 3  # raise it when the same text gives other passages: indexes then cut every document again
 CHUNK_TOKENS = 180
 _SPECIAL_TOKENS = 2
 _JOINT_TOKENS = 2  # ": " between heading and text, ". " between rows
@@ -177,8 +177,10 @@ def _headings(section: Section, count: Count, *, limit: int) -> tuple[str, str]:
     while len(parts) > 1 and count(" > ".join(parts)) > most:
         del parts[0]
     plain = _shortened(" > ".join(parts), count, most)
-    columns = [cell.replace(" > ", " › ").replace(" | ", " / ") for cell in section.columns]
-    while len(columns) > 1 and count(" > ".join([plain, " | ".join(columns)])) > most + limit // 5:
+    room = most + limit // 5
+    fitting = section.columns[:room]  # each has a token at least; measuring thousands again and again takes minutes
+    columns = [cell.replace(" > ", " › ").replace(" | ", " / ") for cell in fitting]
+    while len(columns) > 1 and count(" > ".join([plain, " | ".join(columns)])) > room:
         columns.pop()
     if len(columns) < 2:  # a single name cannot be told from a heading; split_heading needs the separator
         return plain, plain

@@ -1,6 +1,7 @@
 """Passages that say the same thing, or the same thing with another value, among the results of one search.
 
-Copies collapse into one result. Where two dated documents differ in a value, the newer effective date goes first.
+Copies collapse into one result. Where two dated documents differ in a value, the newer effective date goes first; a
+date that is still to come comes after those that hold today.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from groundtone.text import words
 from groundtone.types import Passage
 from retrieval.snapshot import Snapshot
+from retrieval.versions import today_utc
 
 __all__ = ["Duplicate", "Entry", "collapse"]
 
@@ -44,12 +46,16 @@ class Entry:
     notes: list[str] = field(default_factory=list)
 
 
-def collapse(snap: Snapshot, ids: Sequence[int], scores: Sequence[float], *, query: str) -> list[Entry]:
+def collapse(
+    snap: Snapshot, ids: Sequence[int], scores: Sequence[float], *, query: str, today: str = ""
+) -> list[Entry]:
     """The passages `ids`, best first, without copies; of two dated versions of a statement the newer one first.
 
-    Scores stay in order: what takes another's place takes its score too. A query that names the older date's year keeps
-    the order.
+    A version whose date comes after `today` (ISO; default: the day, UTC) is not in force and goes behind. Scores stay
+    in order: what takes another's place takes its score too. A query that names the year of the one that would go
+    behind keeps the order.
     """
+    today = today or today_utc()
     vectors = snap.cache.stored[snap.first[list(ids)]].astype(np.float32)
     text_of = np.unique([" ".join(snap.passages[i].text.casefold().split()) for i in ids], return_inverse=True)[1]
     cosines = vectors @ vectors.T
@@ -66,11 +72,11 @@ def collapse(snap: Snapshot, ids: Sequence[int], scores: Sequence[float], *, que
             same_text = bool(text_of[entry.at] == text_of[other.at])
             kind = _relation(one, two, same_text=same_text, near=bool(cosines[entry.at, other.at] > COPY))
             if kind == "copy":
-                _merge(snap, ids, other, entry)
+                _merge(snap, ids, other, entry, today=today)
                 merged = True
                 break
             if kind == "conflict":
-                _newer_first(snap, ids, other, entry, query=query)
+                _newer_first(snap, ids, other, entry, query=query, today=today)
         if not merged:
             kept.append(entry)
     return kept
@@ -91,31 +97,44 @@ def _relation(one: Passage, other: Passage, *, same_text: bool, near: bool) -> L
     return "copy" if near and overlap >= _SAME_WORDS else ""
 
 
-def _merge(snap: Snapshot, ids: Sequence[int], kept: Entry, copy: Entry) -> None:
-    """The kept one stays unless its copy's document counts from a later date."""
-    newer = _effective(snap, ids[copy.at]) > _effective(snap, ids[kept.at]) > ""
-    if newer:
+def _merge(snap: Snapshot, ids: Sequence[int], kept: Entry, copy: Entry, *, today: str) -> None:
+    """The kept one stays unless its copy's document counts from a later date that has come."""
+    dates = _effective(snap, ids[kept.at]), _effective(snap, ids[copy.at])
+    if all(dates) and _force(dates[1], today) > _force(dates[0], today):
         kept.at, copy.at = copy.at, kept.at
-        kept.notes.append(f"shown for its later date instead of {_dated(snap, ids[copy.at])}")
+        other = _dated(snap, ids[copy.at])
+        coming = f"shown instead of {other}, which is not in force before {dates[0]}"
+        kept.notes.append(coming if dates[0] > today else f"shown for its later date instead of {other}")
     kept.duplicates.append(
         Duplicate(snap.passages[ids[copy.at]], f"says the same as {snap.passages[ids[kept.at]].source}")
     )
 
 
-def _newer_first(snap: Snapshot, ids: Sequence[int], first: Entry, second: Entry, *, query: str) -> None:
+def _newer_first(snap: Snapshot, ids: Sequence[int], first: Entry, second: Entry, *, query: str, today: str) -> None:
     """Two statements that differ in a value: told in their notes, and put in the order of their dates."""
     dates = _effective(snap, ids[first.at]), _effective(snap, ids[second.at])
     if not all(dates) or dates[0] == dates[1]:
         return
-    if dates[1] > dates[0] and re.search(rf"\b{re.escape(dates[0][:4])}\b", query) is None:
+    swaps = _force(dates[1], today) > _force(dates[0], today)
+    if swaps and re.search(rf"\b{re.escape(dates[0][:4])}\b", query) is None:
         first.at, second.at = second.at, first.at
         first.duplicates, second.duplicates = second.duplicates, first.duplicates
         first.notes, second.notes = second.notes, first.notes
-    newer, older = (
-        (first, second) if _effective(snap, ids[first.at]) > _effective(snap, ids[second.at]) else (second, first)
-    )
+    newer, older = first, second
+    if _force(_effective(snap, ids[first.at]), today) < _force(_effective(snap, ids[second.at]), today):
+        newer, older = second, first
+    coming = _effective(snap, ids[older.at])
+    if coming > today >= _effective(snap, ids[newer.at]):
+        newer.notes.append(f"changes on {coming} with {_dated(snap, ids[older.at])}, which differs in a value")
+        older.notes.append(f"not in force before {coming}: until then {_dated(snap, ids[newer.at])} holds")
+        return
     newer.notes.append(f"newer than {_dated(snap, ids[older.at])}, which differs in a value")
     older.notes.append(f"superseded by {_dated(snap, ids[newer.at])}, which differs in a value")
+
+
+def _force(date: str, today: str) -> tuple[bool, str]:
+    """Larger for what holds today than for what is to come, then for the later date."""
+    return date <= today, date
 
 
 def _effective(snap: Snapshot, i: int) -> str:

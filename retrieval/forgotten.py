@@ -7,6 +7,7 @@ is kept out too.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,11 +19,20 @@ __all__ = ["Tombstone", "bury", "forgotten_path", "read_tombstones", "unbury"]
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A source that is kept out of the index, the SHA-256 of its last file ("" where unknown), and since when."""
+    """A source that is kept out of the index, the SHA-256 of its last file ("" where unknown), and since when.
+
+    `earlier_sha256` are those of files that it was read from before: a copy of one of them is kept out as well.
+    """
 
     source: str
     file_sha256: str
     time: str
+    earlier_sha256: tuple[str, ...] = ()
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The bytes that are kept out under any name."""
+        return frozenset((self.file_sha256, *self.earlier_sha256)) - {""}
 
 
 def forgotten_path(index: Path) -> Path:
@@ -35,20 +45,26 @@ def read_tombstones(index: Path) -> dict[str, Tombstone]:
     path = forgotten_path(index)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {row["source"]: Tombstone(row["source"], row["file_sha256"], row["time"]) for row in found["forgotten"]}
+        stones = (
+            Tombstone(row["source"], row["file_sha256"], row["time"], tuple(row.get("earlier_sha256", ())))
+            for row in found["forgotten"]
+        )
+        return {stone.source: stone for stone in stones}
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{path} cannot be read ({error}), so it is not known what must stay out of the index: restore the file, "
             "or remove it and forget those documents again"
         ) from error
 
 
-def bury(index: Path, source: str, *, file_sha256: str) -> None:
-    """Keep a source out from now on."""
+def bury(index: Path, source: str, *, file_sha256: str, earlier: Iterable[str] = ()) -> None:
+    """Keep a source out from now on, and copies of its file's bytes and of `earlier` ones."""
     stones = read_tombstones(index)
-    stones[source] = Tombstone(source, file_sha256, now_iso())
+    before = stones[source].hashes if source in stones else frozenset()
+    kept_out = tuple(sorted({*earlier, *before} - {file_sha256, ""}))
+    stones[source] = Tombstone(source, file_sha256, now_iso(), kept_out)
     _write(index, stones)
 
 

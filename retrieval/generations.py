@@ -6,7 +6,7 @@ Each function is called inside one write transaction of `store.Store`, which com
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundtone.errors import ProjectError
@@ -29,12 +29,13 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What a purge took away, over all generations and staged work."""
+    """What a purge took away, over all generations and staged work; `copies`: other sources that held the same file."""
 
     source: str
     versions: int
     passages: int
     vectors: int
+    copies: tuple[str, ...] = ()
 
 
 def generations(db: sqlite3.Connection) -> list[Generation]:
@@ -104,20 +105,36 @@ def prune(db: sqlite3.Connection, *, keep: int) -> None:
     drop(db, _rows(db, "SELECT row FROM documents WHERE removed <= ?", row))
 
 
-def purge(db: sqlite3.Connection, source: str) -> Purged:
-    """Remove every version of a source from every table; generations that held it count anew."""
-    versions = _rows(db, "SELECT row FROM documents WHERE source = ?", (source,))
-    passages, vector_bytes, dim = db.execute(
-        "SELECT count(*), coalesce(sum(length(p.vectors)), 0), (SELECT value FROM meta WHERE key = 'dim') "
-        "FROM passages p JOIN documents d ON d.row = p.doc WHERE d.source = ?",
-        (source,),
-    ).fetchone()
-    _hide(db, _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT} AND d.source = ?", (source,)))
-    drop(db, versions)
+def held(db: sqlite3.Connection, source: str, *, copies_of: Collection[str]) -> dict[int, str]:
+    """The document rows that a purge removes, each with its source.
+
+    They are the source's own and, under whatever name, those of files with these SHA-256: copies and former names.
+    """
+    rows = dict(db.execute("SELECT row, source FROM documents WHERE source = ?", (source,)))
+    for sha in copies_of:
+        rows |= dict(db.execute("SELECT row, source FROM documents WHERE file_sha256 = ? AND ? != ''", (sha, sha)))
+    return rows
+
+
+def counted(db: sqlite3.Connection, source: str, rows: Mapping[int, str]) -> Purged:
+    """What these rows hold, as `purge` tells it."""
+    dim = int(db.execute("SELECT value FROM meta WHERE key = 'dim'").fetchone()[0])
+    query = "SELECT count(*), coalesce(sum(length(vectors)), 0) FROM passages WHERE doc = ?"
+    sizes = [db.execute(query, (row,)).fetchone() for row in rows]
+    copies = tuple(sorted(set(rows.values()) - {source}))
+    return Purged(source, len(rows), sum(n for n, _ in sizes), sum(b for _, b in sizes) // (2 * dim), copies)
+
+
+def purge(db: sqlite3.Connection, source: str, *, copies_of: Collection[str] = ()) -> Purged:
+    """Remove every version of a source, and of the copies, from every table; generations that held it count anew."""
+    rows = held(db, source, copies_of=copies_of)
+    purged = counted(db, source, rows)
+    _hide(db, _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT}") & rows.keys())
+    drop(db, rows)
     db.execute("INSERT INTO words(words) VALUES('optimize')")  # FTS5 keeps deleted words until its segments are merged
     _count(db)
     _changed(db)
-    return Purged(source, len(versions), passages, vector_bytes // (2 * int(dim)))
+    return purged
 
 
 def drop(db: sqlite3.Connection, rows: Iterable[int]) -> None:

@@ -99,8 +99,8 @@ class Index:
     ) -> IndexReport:
         """Bring the index in line with the folder. `progress("index", files done, files in all)` after each file.
 
-        A file that cannot be read is reported, and the version that was read before stays. Raises DocumentError when
-        the folder is missing or empty: then nothing is removed.
+        A file that cannot be read is reported, and the version that was read before stays; it goes where the file no
+        longer tells who may read it. Raises DocumentError when the folder is missing or empty: then nothing is removed.
         """
         return update_store(
             self._store,

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 from groundtone.files import sha256_text
-from retrieval.meta import front_matter_end
+from retrieval.front_matter import front_matter_end
 
 _FORMATTING = re.compile(r"(?:(?!-\d|(?<=\d)[.,:/]\d)[^\w$€£¥%‰°]|_)+")  # signs beside a figure belong to it
 

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -22,14 +22,16 @@ from groundtone.errors import DocumentError
 from groundtone.types import Document
 from retrieval import markup, pdf
 from retrieval.formats import book, mail, opendocument, outlook, records, sheets, slides, word
-from retrieval.formats.encodings import decode, encoding_meta, one_line_end
+from retrieval.formats.encodings import decode, one_line_end
 from retrieval.formats.extract import Extract
+from retrieval.front_matter import front_matter_end
 from retrieval.meta import describe
 from retrieval.wraps import unwrap
 
-LOADERS_VERSION = 3  # raise it when the same bytes give another text: indexes then read every file again
+LOADERS_VERSION = 4  # raise it when the same bytes give another text: indexes then read every file again
 MAX_FILE_MB = 50
 _MAX_REASON_CHARS = 300
+_HIDDEN = "hidden or temporary"
 _MAX_ATTACHMENTS, _MAX_DEPTH = 50, 3  # of one mail; of mails inside mails
 _CONTENTS = (  # what a file's first bytes say that it is, whatever its name
     (b"%PDF-", "PDF"),
@@ -47,23 +49,28 @@ _CONTENTS = (  # what a file's first bytes say that it is, whatever its name
 
 @dataclass(frozen=True, slots=True)
 class FailedFile:
-    """A file that gave no document. `skipped`: it was not meant to (hidden, or of a kind that is not read)."""
+    """A file that gave no document. `skipped`: it was not meant to (hidden, or of a kind that is not read).
+
+    `folder`: it is a folder that could not be listed, so that nothing is known of the files below it.
+    """
 
     source: str
     reason: str
     skipped: bool = False
+    folder: bool = False
 
 
 def load(path: Path, root: Path, *, max_file_mb: int = MAX_FILE_MB) -> Document:
     """One file as a document whose source is its path below `root`.
 
-    Raises DocumentError that names the file, what is wrong and what to do.
+    Raises DocumentError that names the file, what is wrong and what to do; ReadersError, which is one, where it cannot
+    be told who may read it.
     """
     source = path.relative_to(root).as_posix()
     try:
         return _load(path, source, max_file_mb=max_file_mb)
     except DocumentError as error:
-        raise DocumentError(f"{source}: {error}") from error
+        raise type(error)(f"{source}: {error}") from error
     except FileNotFoundError as error:
         raise DocumentError(f"{source}: it went away while the folder was read; run the command again") from error
     except OSError as error:
@@ -174,55 +181,72 @@ def failed(path: Path, root: Path, error: DocumentError) -> FailedFile:
     return FailedFile(source, str(error).removeprefix(f"{source}: ")[:_MAX_REASON_CHARS])
 
 
+def hidden_by(reports: Iterable[FailedFile], sources: Iterable[str]) -> set[str]:
+    """Which of these sources lie below a folder that could not be listed: whether they are there is not known."""
+    above = tuple(f"{report.source}/" for report in reports if report.folder)
+    return {source for source in sources if source.startswith(above)} if above else set()
+
+
 def walk(root: Path) -> Iterator[Path | FailedFile]:
     """Files below `root` that have a loader, and reports of those left out. Raises DocumentError for a bad folder.
 
-    Symbolic links that lead out of `root` are reported, not followed: they would index what was never put there.
+    Symbolic links that lead out of `root` are reported, not followed: they would index what was never put there. A
+    folder that holds hidden files alone counts as empty: what the system leaves behind in the place of a share.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise DocumentError(f"the documents folder {root} {what}; set documents in groundtone.yaml")
     found = False
-    for path, skip in _entries(root, root.resolve()):
-        found = True
-        source = path.relative_to(root).as_posix()
-        if skip:
-            yield FailedFile(_printable(source), skip, skipped=True)
+    for entry in _entries(root, root.resolve()):
+        found |= entry.skip != _HIDDEN
+        source = entry.path.relative_to(root).as_posix()
+        if entry.skip:
+            yield FailedFile(_printable(source), entry.skip, skipped=not entry.unlisted, folder=entry.unlisted)
         elif _printable(source) != source:
             yield FailedFile(_printable(source), "its name is not valid Unicode; rename it")
         else:
-            yield path
+            yield entry.path
     if not found:
         raise DocumentError(f"the documents folder {root} is empty; put files of these kinds into it: {_kinds()}")
 
 
-def _entries(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """Each file below, with the reason to skip it ("": none). A folder that is left out counts as one."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file or a folder that is left out, with the reason to skip it ("": none); `unlisted`: it was not seen into."""
+
+    path: Path
+    skip: str = ""
+    unlisted: bool = False
+
+
+def _entries(folder: Path, root: Path) -> Iterator[_Entry]:
+    """Each file below. A folder that is left out counts as one."""
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda e: e.name)
     except OSError as error:  # no permission, or it went while the others were read
-        if folder == root:
+        if folder.resolve() == root:
             raise DocumentError(f"the folder {folder} cannot be read ({error.strerror}); check it") from error
-        yield folder, f"the folder cannot be read ({error.strerror}); check its permissions"
+        what = (
+            f"the folder cannot be read ({error.strerror}); check its permissions: what was read from it before stays"
+        )
+        yield _Entry(folder, what, unlisted=True)
         return
     for entry in entries:
         path = folder / entry.name
         if entry.name.startswith((".", "~$")):
-            yield path, "hidden or temporary"
+            yield _Entry(path, _HIDDEN)
         elif entry.is_symlink() and (reason := _why_not_follow(path, root)):
-            yield path, reason
+            yield _Entry(path, reason)
         elif entry.is_dir():
             yield from _entries(path, root)
         elif path.suffix.lower() not in LOADERS:
-            yield (
-                path,
-                f"files of kind {path.suffix or 'without a suffix'!r} are not read; convert it to one of {_kinds()}",
-            )
+            kind = path.suffix or "without a suffix"
+            yield _Entry(path, f"files of kind {kind!r} are not read; convert it to one of {_kinds()}")
         elif not entry.is_file():
-            yield path, "not a plain file"
+            yield _Entry(path, "not a plain file")
         else:
-            yield path, ""
+            yield _Entry(path)
 
 
 def _why_not_follow(link: Path, root: Path) -> str:
@@ -241,19 +265,22 @@ def _printable(source: str) -> str:
 
 
 def _markdown(data: bytes) -> Extract:
-    text, encoding = decode(data)
-    return Extract(markup.outer_pipes(one_line_end(text)), meta=encoding_meta(encoding))
+    found = decode(data)
+    return Extract(markup.outer_pipes(one_line_end(found.text)), meta=found.meta())
 
 
 def _plain(data: bytes) -> Extract:
-    text, encoding = decode(data)
-    return Extract(unwrap(one_line_end(text)), meta=encoding_meta(encoding))
+    found = decode(data)
+    text = one_line_end(found.text)
+    body = front_matter_end(text)  # YAML lives by its line breaks
+    return Extract(text[:body] + unwrap(text[body:]), meta=found.meta())
 
 
 def _html(data: bytes) -> Extract:
     declares = re.search(rb"charset\s*=|<\?xml[^>]+encoding", data[:4096], re.IGNORECASE)
-    text, title, published = markup.read_html(data if declares else decode(data)[0])
-    return Extract(text, title, published)
+    found = None if declares else decode(data)
+    text, title, published = markup.read_html(found.text if found else data)
+    return Extract(text, title, published, meta=found.meta() if found else {})
 
 
 LOADERS: dict[str, Callable[[bytes], Extract]] = {

@@ -20,20 +20,23 @@ _FURNITURE = (
     "template",
     "nav",
     "footer",
-    "aside",
-    "form",
     "button",
     "svg",
     "iframe",
     "dialog",
 )
 _FURNITURE_ROLES = ("navigation", "banner", "contentinfo", "search", "dialog", "alertdialog", "menu")
-_BARE_RULE = re.compile(r"\s{0,3}:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$")  # the line under a header without outer pipes
+_FIELDS = ("input", "select", "textarea", "datalist")  # what a form that holds the page's content loses
+_CONTENT = ("main", "article")
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_BARE_RULE = re.compile(r":?-+:?(?:\|:?-+:?)+\|?$")  # the line under a header without outer pipes, its blanks taken out
 _INNER_LINK = re.compile(r"^\s*(?:#|javascript:)", re.IGNORECASE)
 _BANNER = re.compile(
-    r"(?:^|[-_\s])(?:cookies?(?:banner|bar|consent|notice|policy)?|consent|gdpr|onetrust|cybot\w*|skip-?link|"
-    r"breadcrumbs?|mw-editsection|noprint|interlanguage-link)(?:$|[-_\s])",
+    r"(?:^|[-_\s])(?:cookies?(?:banner|bar|consent|notice|policy)?|consent|gdpr|onetrust|cybot\w*)(?:$|[-_\s])",
     re.IGNORECASE,
+)
+_SIGNPOST = re.compile(
+    r"(?:^|[-_\s])(?:skip-?link|breadcrumbs?|mw-editsection|noprint|interlanguage-link)(?:$|[-_\s])", re.IGNORECASE
 )
 
 
@@ -53,7 +56,7 @@ def outer_pipes(text: str) -> str:
     lines = text.split("\n")
     in_table = False
     for at, line in enumerate(lines):
-        if at + 1 < len(lines) and "|" in line and _BARE_RULE.match(lines[at + 1]):
+        if at + 1 < len(lines) and "|" in line and _is_bare_rule(lines[at + 1]):
             in_table = True
         elif "|" not in line:
             in_table = False
@@ -61,6 +64,10 @@ def outer_pipes(text: str) -> str:
             closed = line.rstrip().removesuffix("|")
             lines[at] = f"| {closed.strip()} |"
     return "\n".join(lines)
+
+
+def _is_bare_rule(line: str) -> bool:
+    return line[:4].strip() != "" and _BARE_RULE.match("".join(line.split())) is not None
 
 
 def read_html(page: bytes | str) -> tuple[str, str, str]:
@@ -89,6 +96,7 @@ def html_to_markdown(page: str | Tag) -> str:
     soup = BeautifulSoup(page, "html.parser") if isinstance(page, str) else page
     for link in soup.find_all("a", href=_INNER_LINK):
         link.unwrap()
+    _drop_leading_rules(soup)
     html_tables.make_plain(soup)
     converter = MarkdownConverter(heading_style="ATX", strip=["img"], bullets="-", table_infer_header=True)
     try:
@@ -96,6 +104,20 @@ def html_to_markdown(page: str | Tag) -> str:
     except RecursionError:
         text = soup.get_text("\n")
     return tidy(text)
+
+
+def _drop_leading_rules(root: Tag) -> None:
+    """Rules above the first words part nothing, and in Markdown they would open a front matter."""
+    from bs4.element import NavigableString, PreformattedString, Tag
+
+    rules: list[Tag] = []
+    for node in root.descendants:
+        if isinstance(node, Tag) and node.name == "hr":
+            rules.append(node)
+        elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString) and node.strip():
+            break
+    for rule in rules:
+        rule.extract()
 
 
 def _page_title(soup: BeautifulSoup) -> str:
@@ -118,13 +140,49 @@ def _drop_furniture(soup: BeautifulSoup) -> None:
     for tag in soup.find_all(_FURNITURE):
         tag.extract()
     for tag in soup.find_all(True):
-        if tag.name in ("html", "body", "main", "article"):
-            continue
-        names = " ".join([*_as_list(tag.get("class")), *_as_list(tag.get("id"))])
-        hidden = tag.has_attr("hidden") or re.search(r"display\s*:\s*none", " ".join(_as_list(tag.get("style"))))
-        site_header = tag.name == "header" and tag.find_parent(["main", "article"]) is None
-        if hidden or site_header or tag.get("role") in _FURNITURE_ROLES or _BANNER.search(names):
+        if tag.name not in ("html", "body", *_CONTENT) and _is_furniture(tag):
             tag.extract()
+    _open_forms(soup)
+
+
+def _is_furniture(tag: Tag) -> bool:
+    """Whether a tag frames the content. What lies inside the content is about cookies, and no banner."""
+    if tag.has_attr("hidden") or tag.get("role") in _FURNITURE_ROLES:
+        return True
+    if re.search(r"display\s*:\s*none", " ".join(_as_list(tag.get("style")))):
+        return True
+    if tag.name in _HEADINGS:  # a heading's id is made from its words
+        return False
+    ids = [] if _named_by_heading(tag) else _as_list(tag.get("id"))
+    names = " ".join([*_as_list(tag.get("class")), *ids])
+    if _SIGNPOST.search(names):
+        return True
+    return bool(tag.name in ("aside", "header") or _BANNER.search(names)) and tag.find_parent(_CONTENT) is None
+
+
+def _named_by_heading(tag: Tag) -> bool:
+    """Whether a section has its id from the words of its heading, as documentation tools give them."""
+    if tag.name != "section" and "section" not in _as_list(tag.get("class")):
+        return False
+    heading = tag.find(_HEADINGS)
+    return heading is not None and _letters(heading.get_text()) == _letters(" ".join(_as_list(tag.get("id"))))
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def _open_forms(soup: BeautifulSoup) -> None:
+    """Forms go, but one that holds the page's content, as ASP.NET wraps it, only loses its fields."""
+    forms = soup.find_all("form")
+    most = len((soup.body or soup).get_text()) / 2 if forms else 0.0
+    for form in forms:
+        if form.find((*_CONTENT, "h1")) is None and len(form.get_text()) <= most:
+            form.extract()
+            continue
+        for field in form.find_all(_FIELDS):
+            field.extract()
+        form.unwrap()
 
 
 def _as_list(value: object) -> list[str]:
@@ -134,5 +192,5 @@ def _as_list(value: object) -> list[str]:
 def tidy(text: str) -> str:
     """Text without blanks at line ends and without more than one blank line in a row."""
     text = one_line_end(text).replace("\xa0", " ")
-    text = re.sub(r"[ \t]+\n", "\n", text)
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

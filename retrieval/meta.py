@@ -9,9 +9,7 @@ import re
 from datetime import date, datetime
 from typing import Any
 
-import yaml
-
-from groundtone.errors import DocumentError
+from retrieval.front_matter import groups_of, read_front_matter
 
 _MONTHS = {
     name: number
@@ -23,25 +21,20 @@ _MONTHS = {
     for name in names.split()
 }
 _DATE = (
-    r"(?P<iso>\d{4}-\d{2}-\d{2})|(?P<day>\d{1,2})(?:st|nd|rd|th)?\s+(?P<month>[A-Z][a-z]{2,8})\.?,?\s+(?P<year>\d{4})"
-    r"|(?P<month2>[A-Z][a-z]{2,8})\.?\s+(?P<day2>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year2>\d{4})"
+    r"(?P<iso>\d{4}-\d{2}-\d{2})|(?P<day>\d{1,2})(?:st|nd|rd|th)? (?P<month>[A-Z][a-z]{2,8})\.?,? (?P<year>\d{4})"
+    r"|(?P<month2>[A-Z][a-z]{2,8})\.? (?P<day2>\d{1,2})(?:st|nd|rd|th)?,? (?P<year2>\d{4})"
 )
-_EFFECTIVE = re.compile(
-    r"\b(?i:effective(?:\s+date)?|valid|in\s+force|applies|in\s+effect|last\s+updated|version\s+of|as\s+of)"
-    rf"(?i:\s*(?:from|since|as\s+of|on)?\s*:?)\s*(?:{_DATE})"
+_EFFECTIVE = re.compile(  # in a text with single blanks: free gaps on both sides of a word that may lack cost minutes
+    r"\b(?i:effective(?: date)?|valid|in force|applies|in effect|last updated|version of|as of)"
+    rf"(?i: ?(?:from|since|as of|on)? ?:?) ?(?:{_DATE})"
 )
 _EFFECTIVE_REACH_CHARS = 2000
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_MARKDOWN_TITLE = re.compile(r"^#[ \t]+(?P<atx>.+?)[ \t]*#*[ \t]*$|^(?P<setext>[^\n#>|\-*].*)\n=+[ \t]*$", re.MULTILINE)
+_MARKDOWN_TITLE = re.compile(r"^#[ \t]+(?P<atx>.+)$|^(?P<setext>[^\n#>|\-*].*)\n=+[ \t]*$", re.MULTILINE)
+_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^)]{0,2000}\)")
+_EMPHASIS = re.compile(r"[*`]+|(?<!\w)_+|(?<!_)_+(?!\w)")
 _DATE_KEYS = ("effective", "effective_date", "effective_from", "valid_from", "date", "last_updated", "updated")
 _TITLE_CHARS = 120
 _OURS = frozenset((*_DATE_KEYS, "title", "groups", "pages", "encoding", "left_out", "from", "source"))
-
-
-def front_matter_end(text: str) -> int:
-    """The offset behind a YAML front matter; 0 where there is none."""
-    match = _FRONT_MATTER.match(text)
-    return match.end() if match else 0
 
 
 def describe(text: str, name: str, *, title: str = "", published: str = "") -> dict[str, Any]:
@@ -49,19 +42,20 @@ def describe(text: str, name: str, *, title: str = "", published: str = "") -> d
 
     Whatever else the front matter says in words, numbers or lists of them is kept under its own key.
 
-    `name` is the file's stem, the title of last resort. Raises DocumentError where the front matter limits the
-    readers in a way that cannot be understood: such a document must not become public by accident.
+    `name` is the file's stem, the title of last resort. Raises ReadersError where the front matter limits the readers
+    in a way that cannot be understood: such a document must not become public by accident.
     """
-    front = _front_matter(text)
-    body = text[front_matter_end(text) :]
+    found_front = read_front_matter(text)
+    groups = groups_of(found_front)
+    front, body = found_front.values, text[found_front.end :]
     found = str(front.get("title") or "").strip() or title.strip() or _title_in(body) or name_as_title(name)
     meta = _further(front) | {"title": " ".join(found.split())[:_TITLE_CHARS]}
     effective = next((d for d in (_as_date(front.get(key)) for key in _DATE_KEYS) if d), "")
     effective = effective or effective_date(body) or _as_date(published)
     if effective:
         meta["effective"] = effective
-    if "groups" in front:
-        meta["groups"] = _groups(front["groups"])
+    if groups:
+        meta["groups"] = groups
     return meta
 
 
@@ -79,33 +73,10 @@ def _further(front: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _front_matter(text: str) -> dict[str, Any]:
-    match = _FRONT_MATTER.match(text)
-    if not match:
-        return {}
-    try:
-        loaded = yaml.safe_load(match["yaml"])
-    except (yaml.YAMLError, ValueError) as error:
-        if "groups" in match["yaml"]:
-            raise DocumentError(
-                f"its front matter names groups but is no valid YAML ({str(error).splitlines()[0]}); mend it, so that "
-                "the document is not shown to the wrong readers"
-            ) from error
-        return {}
-    return {str(key).lower(): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
-
-
-def _groups(value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
-        raise DocumentError(f"groups in its front matter is {value!r}; write a list of names, or leave it out")
-    return sorted({n.strip() for n in names})
-
-
 def _title_in(body: str) -> str:
     match = _MARKDOWN_TITLE.search(body)
     if match:
-        return plain_heading(match["atx"] or match["setext"] or "")
+        return plain_heading(without_closing(match["atx"] or "") or match["setext"] or "")
     lines = body.strip().split("\n")
     first = lines[0].strip()
     alone = len(lines) == 1 or not lines[1].strip()
@@ -115,9 +86,21 @@ def _title_in(body: str) -> str:
 
 def plain_heading(text: str) -> str:
     """A heading without Markdown's emphasis, links and anchors."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"\s*\{[#.:][^}]*\}\s*$", "", text)
-    return " ".join(re.sub(r"[*`]+|(?<!\w)_+|_+(?!\w)", "", text).replace("\\", "").split())
+    text = _LINK.sub(r"\1", text).rstrip()
+    anchor = text.rfind("{") if text.endswith("}") else -1
+    if anchor >= 0 and text.startswith(("#", ".", ":"), anchor + 1):
+        text = text[:anchor]
+    return " ".join(_EMPHASIS.sub("", text).replace("\\", "").split())
+
+
+def without_closing(heading: str) -> str:
+    """What stands in a Markdown heading line behind its first signs, without those that close it: "C#" keeps its own.
+
+    By plain operations: a pattern with blanks on both sides of an open end takes time with the cube of their number.
+    """
+    heading = heading.strip(" \t")
+    bare = heading.rstrip("#")
+    return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else heading
 
 
 def name_as_title(name: str) -> str:
@@ -128,7 +111,7 @@ def name_as_title(name: str) -> str:
 
 def effective_date(text: str) -> str:
     """The first date near the beginning of which the text says that it holds from it, ISO; "" where there is none."""
-    match = _EFFECTIVE.search(text, 0, _EFFECTIVE_REACH_CHARS)
+    match = _EFFECTIVE.search(" ".join(text[:_EFFECTIVE_REACH_CHARS].split()))
     if not match:
         return ""
     if match["iso"]:

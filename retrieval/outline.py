@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from groundtone.text import is_table_row, sentence_spans, table_cells
-from retrieval.meta import front_matter_end, plain_heading
+from retrieval.front_matter import front_matter_end
+from retrieval.meta import plain_heading, without_closing
 
-_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{3,})[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_RULE = re.compile(r"\s*\|?(?:\s*:?-{2,}:?\s*\|)+\s*:?-*:?\s*\|?\s*$")
+_RULE = re.compile(r"\|?(?::?-{2,}:?\|)+:?-*:?\|?$")  # of a line without its blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _heading(lines: list[_Line], at: int) -> tuple[int, str, int] | None:
     """Level, plain text and height in lines of the heading that begins at line `at`."""
     atx = _ATX.match(lines[at].text)
     if atx:
-        name = plain_heading(atx[2])
+        name = plain_heading(without_closing(atx[2]))
         return (len(atx[1]), name, 1) if any(c.isalnum() for c in name) else None
     text = lines[at].text.strip()
     starts = at == 0 or not lines[at - 1].text.strip()
@@ -127,7 +128,7 @@ def _table_end(lines: list[_Line], at: int) -> int:
     """The line behind the table that begins at line `at`; `at` itself when none does."""
     if at + 1 >= len(lines) or not (is_table_row(lines[at].text) or _blank_row(lines[at].text)):
         return at
-    if not _RULE.match(lines[at + 1].text):
+    if not _RULE.match("".join(lines[at + 1].text.split())):
         return at
     end = at + 2
     while end < len(lines) and (is_table_row(lines[end].text) or _blank_row(lines[end].text)):

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from groundtone.errors import DocumentError
+from groundtone.errors import DocumentError, ReadersError
 from groundtone.types import Document
 from retrieval.loaders import MAX_FILE_MB, load
 
@@ -75,7 +75,7 @@ class Reader:
         if "error" in answer:
             if answer.get("spent"):  # its memory may be in pieces
                 self.close()
-            raise DocumentError(answer["error"])
+            raise (ReadersError if answer.get("readers") else DocumentError)(answer["error"])
         return Document.of(answer["source"], answer["text"], **answer["meta"])
 
     def close(self) -> None:
@@ -209,7 +209,7 @@ def _answer(request: dict[str, Any], max_memory_mb: int) -> dict[str, Any]:
     try:
         document = load(path, root, max_file_mb=request["max_file_mb"])
     except DocumentError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "readers": isinstance(error, ReadersError)}
     except MemoryError:
         source = path.relative_to(root).as_posix()
         return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -181,14 +181,15 @@ class Store:
         with writer_lock(self.path, wait_s=0), self._write() as db:
             return generations.roll_back(db, number)
 
-    def purge(self, source: str) -> Purged:
+    def purge(self, source: str, *, copies_of: Collection[str] = ()) -> Purged:
         """Remove a document for good: every version in every generation, staged ones too, with its words and vectors.
 
-        What they held is overwritten in the file and its log. The next update reads a file that is still in the folder.
+        So goes whatever was read from a file with one of the SHA-256 `copies_of`, under any name. What they held is
+        overwritten in the index file and its log. The next update reads a file that is still in the folder.
         """
         with writer_lock(self.path, wait_s=0):
             with self._write() as db:
-                purged = generations.purge(db, source)
+                purged = generations.purge(db, source, copies_of=copies_of)
             with self._lock:
                 busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
@@ -197,6 +198,24 @@ class Store:
                 "text; stop that process and run the command again"
             )
         return purged
+
+    def would_purge(self, source: str, *, copies_of: Collection[str] = ()) -> Purged:
+        """What `purge` would tell."""
+        with self._read() as db:
+            return generations.counted(db, source, generations.held(db, source, copies_of=copies_of))
+
+    def held(self, source: str, *, copies_of: Collection[str] = ()) -> list[Document]:
+        """Every version that `purge` would remove."""
+        query = "SELECT id, text, source, meta FROM documents WHERE row = ?"
+        with self._read() as db:
+            rows = sorted(generations.held(db, source, copies_of=copies_of))
+            return [self._document(*db.execute(query, (row,)).fetchone()) for row in rows]
+
+    def file_hashes(self, source: str) -> list[str]:
+        """SHA-256 of the files that the versions of a source were read from, in any generation, oldest first."""
+        with self._read() as db:
+            found = db.execute("SELECT file_sha256 FROM documents WHERE source = ? ORDER BY row", (source,))
+            return [sha for (sha,) in found]
 
     # Reading: the current generation only
 

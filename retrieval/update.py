@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundtone.errors import DocumentError
+from groundtone.errors import DocumentError, ReadersError
 from groundtone.files import sha256_file
 from groundtone.models.encoders import Encoder
 from groundtone.types import Document, short_hash
 from retrieval.chunk import CHUNK_TOKENS, CHUNKER_VERSION, Chunk, chunk
 from retrieval.forgotten import read_tombstones
-from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, walk
+from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, hidden_by, walk
 from retrieval.locking import writer_lock
 from retrieval.reading import MAX_MEMORY_MB, MAX_SECONDS, Reader
 from retrieval.records import Version, block_key
@@ -96,6 +96,7 @@ class _Work:
     waiting: set[str] = field(default_factory=set)
     bad: list[FailedFile] = field(default_factory=list)
     vanished: set[str] = field(default_factory=set)
+    guarded: set[str] = field(default_factory=set)  # sources of which it cannot be told who may read them
     stats: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     read: int = 0
@@ -142,7 +143,8 @@ def update_store(
         buried = read_tombstones(store.path)
         listed = [e for e in entries if isinstance(e, Path)]
         files = [path for path in listed if path.relative_to(folder).as_posix() not in buried]
-        kept_out = [_kept_out(path.relative_to(folder).as_posix()) for path in listed if path not in set(files)]
+        sources = (path.relative_to(folder).as_posix() for path in listed)
+        kept_out = [_kept_out(source) for source in sources if source in buried]
         finished = 0
 
         def one_done() -> None:
@@ -170,7 +172,7 @@ def update_store(
             store.versions(staged=True),
             one_done,
             bad=[e for e in entries if isinstance(e, FailedFile) and not e.skipped],
-            buried={stone.file_sha256: source for source, stone in buried.items()},
+            buried={sha: source for source, stone in buried.items() for sha in stone.hashes},
         )
         for path in files:
             _look_at(work, path)
@@ -188,7 +190,8 @@ def _kept_out(source: str, forgotten: str = "") -> FailedFile:
 def _finish(work: _Work, seen: set[str], skipped: tuple[FailedFile, ...], keep: int) -> IndexReport:
     """Publish, and say what was done."""
     store, before = work.store, work.current
-    present = (seen - work.vanished) | {e.source for e in work.bad}
+    present = (seen - work.vanished) | {e.source for e in work.bad} | hidden_by(work.bad, before)
+    present -= work.guarded
     gone = tuple(sorted(set(before) - present))
     store.unstage(all_but=set(work.hashes))
     changed = tuple(sorted(s for s in store.versions(staged=True) if s in before))
@@ -220,7 +223,8 @@ def _look_at(work: _Work, path: Path) -> None:
     known = work.current.get(source)
     try:
         stat = _stat(path)
-        if known and known.cut == work.cut and stat and stat == known.stat and not work.full:
+        buried = known is not None and known.file_sha256 in work.buried
+        if known and known.cut == work.cut and stat and stat == known.stat and not work.full and not buried:
             work.unchanged += 1
             work.done()
             return
@@ -247,6 +251,8 @@ def _look_at(work: _Work, path: Path) -> None:
         _fail(work, source, f"cannot be read ({error.strerror or error}); check its permissions")
     except DocumentError as error:
         if path.exists():
+            if isinstance(error, ReadersError):
+                work.guarded.add(source)
             _fail(work, source, failed(path, work.folder, error).reason)
         else:
             _vanish(work, source)
@@ -271,7 +277,8 @@ def _vanish(work: _Work, source: str) -> None:
 
 
 def _fail(work: _Work, source: str, reason: str) -> None:
-    kept = "; the version read before stays in the index" if source in work.current else ""
+    stays = source in work.current and source not in work.guarded
+    kept = "; the version read before stays in the index" if stays else ""
     work.bad.append(FailedFile(source, reason + kept))
     work.hashes.pop(source, None)
     work.done()

@@ -2,16 +2,17 @@
 
 The rule, on purpose a small one: two documents are versions of one another when they lie in the same folder and their
 file names differ only in a year, a date or a version number with a "v" (`returns-policy-2024`, `-2026`), or when they
-have the same title and different effective dates. The later one (version in the name, else effective date) is current,
-unless its effective date is still to come: what holds from next month does not outdate what holds today.
-Model numbers are not versions: `heron-2` and `heron-2s` stay apart.
+have the same title and different effective dates and lie in the same folder, where folders for years and archives do
+not count. The later one (version in the name, else effective date) is current, unless its effective date is still to
+come: what holds from next month does not outdate what holds today. Nor does what some readers of the older one may not
+read: they would hear of it. Model numbers are not versions: `heron-2` and `heron-2s` stay apart.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -22,6 +23,8 @@ PENALTY = 0.15  # share of the fused score: the newer version goes first where b
 _VERSION = re.compile(
     r"(?:19|20)\d{2}(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12]\d|3[01]))?)?(?!\d)|(?<![a-z])v\d+(?:[._]\d+)*(?![a-z0-9])"
 )
+_PAST = frozenset("archive archived old previous former superseded history".split())
+_Member = tuple[tuple[str, str], Document]  # what orders it among the versions, and the version
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Outdated:
 
 def outdated(documents: Iterable[Document], *, today: str = "") -> dict[str, Outdated]:
     """For each outdated document's source, what is current on a day (ISO; default: today, UTC)."""
-    today = today or datetime.now(UTC).date().isoformat()
-    families: dict[tuple[str, ...], list[tuple[tuple[str, ...], Document]]] = defaultdict(list)
+    today = today or today_utc()
+    families: dict[tuple[str, ...], list[_Member]] = defaultdict(list)
     for doc in documents:
         path = PurePosixPath(doc.source)
         stem = path.stem.casefold()
@@ -49,15 +52,38 @@ def outdated(documents: Iterable[Document], *, today: str = "") -> dict[str, Out
             families["name", str(path.parent), _VERSION.sub("#", stem)].append((_order(found[-1], effective), doc))
         if effective:
             title = " ".join(str(doc.meta.get("title", "")).casefold().split())
-            families["title", title].append((("", effective), doc))
+            families["title", *_lasting(path.parent), title].append((("", effective), doc))
     result: dict[str, Outdated] = {}
     for members in families.values():
-        in_force = [m for m in members if str(m[1].meta.get("effective", "")) <= today]
-        newest, current = max(in_force or members, key=lambda m: m[0])
+        newest = {readers: _newest(members, readers, today) for readers in {_readers(doc) for _, doc in members}}
         for order, doc in members:
-            if order < newest:
+            last, current = newest[_readers(doc)]
+            if order < last:
                 result.setdefault(doc.source, Outdated(current.source, _names(doc)))
     return result
+
+
+def today_utc() -> str:
+    """The day, ISO."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _newest(members: Sequence[_Member], readers: frozenset[str], today: str) -> _Member:
+    """The current version among those that all of these readers may read; those in force go first."""
+    open_to = [m for m in members if not (theirs := _readers(m[1])) or (readers and readers <= theirs)]
+    in_force = [m for m in open_to if str(m[1].meta.get("effective", "")) <= today]
+    return max(in_force or open_to, key=lambda m: m[0])
+
+
+def _readers(doc: Document) -> frozenset[str]:
+    """The groups that may read it; empty: everybody."""
+    return frozenset(str(group) for group in doc.meta.get("groups", ()))
+
+
+def _lasting(folder: PurePosixPath) -> list[str]:
+    """The parts of a folder's path that say what a document is about, not which version of it."""
+    parts = [part.casefold() for part in folder.parts]
+    return [part for part in parts if part not in _PAST and not _VERSION.fullmatch(part)]
 
 
 def _order(version: str, effective: str) -> tuple[str, str]:

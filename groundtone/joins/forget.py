@@ -22,6 +22,7 @@ from groundtone.joins.redact import Redactor
 from groundtone.joins.traces import Traces
 from groundtone.project import Project
 from groundtone.settings import Settings
+from groundtone.types import Document
 from retrieval.forgotten import bury, forgotten_path, read_tombstones
 from retrieval.store import Purged, Store
 
@@ -74,17 +75,20 @@ def forget(
 ) -> Forgotten:
     """Remove a document by its source, or by its path; `delete_file` removes the document's own file as well.
 
-    A file that stays is kept out of the index by a tombstone (`retrieval.forgotten`). Raises ProjectError where there
-    is no index, DataError for a document that it never held.
+    A file that stays is kept out of the index by a tombstone (`retrieval.forgotten`). Copies and former names of it go
+    with it: whatever was read from the same bytes. Raises ProjectError where there is no index, DataError for a
+    document that it never held.
     """
     with closing(Store(project.index_path)) as store:
         source = _source(store, settings, name)
-        texts, versions = _texts(store, source)
-        others = [doc.text for doc in store.documents() if doc.source != source]
-        traces = Traces(texts, others=others)
-        redactor = Redactor(source, frozenset(versions), traces)
-        would = Purged(source, *_counts(store, source))
         file = settings.path(settings.documents.folder) / source
+        hashes = _hashes(store, source, file)
+        held = store.held(source, copies_of=hashes)
+        gone = {doc.id for doc in held}
+        others = [doc.text for doc in store.documents() if doc.id not in gone]
+        traces = Traces(_texts(store, held), others=others)
+        redactor = Redactor(source, frozenset(gone), traces)
+        would = store.would_purge(source, copies_of=hashes)
         found = Forgotten(
             source,
             False,
@@ -101,16 +105,11 @@ def forget(
         if not really:
             verdicts, votes = feedback.forget(redactor.quoted_by, dry_run=True)
             return replace(found, verdicts=verdicts, votes=votes)
-        known = store.versions().get(source)
-        bury(
-            project.index_path,
-            source,
-            file_sha256=sha256_file(file) if found.file else known.file_sha256 if known else "",
-        )
+        bury(project.index_path, source, file_sha256=hashes[0] if hashes else "", earlier=hashes[1:])
         dict(_redact(project, redactor, really=True, progress=progress))
         verdicts, votes = feedback.forget(redactor.quoted_by)
         dict(_rows(settings, redactor, really=True))
-        purged = store.purge(source)
+        purged = store.purge(source, copies_of=hashes)
     if delete_file and found.file:
         file.unlink()
     done = replace(
@@ -134,6 +133,7 @@ def _recorded(project: Project, done: Forgotten) -> Forgotten:
             versions=done.purged.versions,
             passages=done.purged.passages,
             vectors=done.purged.vectors,
+            copies=list(done.purged.copies),
             redacted=done.redacted,
             verdicts=done.verdicts,
             votes=done.votes,
@@ -160,19 +160,24 @@ def _source(store: Store, settings: Settings, name: str) -> str:
     )
 
 
-def _texts(store: Store, source: str) -> tuple[list[str], list[str]]:
-    """The text of every version that any generation holds, and the versions' ids."""
-    current = [doc for doc in store.documents() if doc.source == source]
-    passages = [made.passage for made, _, _ in store.stored_blocks(source)]
-    return (
-        [*(doc.text for doc in current), *(passage.text for passage in passages)],
-        sorted({passage.doc_id for passage in passages} | {doc.id for doc in current}),
-    )
+def _hashes(store: Store, source: str, file: Path) -> list[str]:
+    """SHA-256 of the files that held it, the present one first; what has one of them is a copy of it.
+
+    Its earlier bytes that another document has now are left out: a template is no copy of what was made of it.
+    """
+    stored = [sha for sha in reversed(store.file_hashes(source)) if sha]
+    present = [sha256_file(file)] if file.is_file() else []
+    buried = read_tombstones(store.path).get(source)
+    others = {version.file_sha256 for other, version in store.versions().items() if other != source}
+    earlier = {*stored[1:], *(buried.hashes if buried else ())} - others
+    return list(dict.fromkeys([*present, *stored[:1], *sorted(earlier)]))
 
 
-def _counts(store: Store, source: str) -> tuple[int, int, int]:
-    blocks = store.stored_blocks(source)
-    return len({made.passage.doc_id for made, _, _ in blocks}), len(blocks), sum(len(v) for _, _, v in blocks)
+def _texts(store: Store, held: Sequence[Document]) -> list[str]:
+    """The text of every version that goes, and their passages as they were cut."""
+    gone = {doc.id for doc in held}
+    blocks = [made.passage for source in {doc.source for doc in held} for made, _, _ in store.stored_blocks(source)]
+    return [*(doc.text for doc in held), *(passage.text for passage in blocks if passage.doc_id in gone)]
 
 
 def _redact(project: Project, redactor: Redactor, *, really: bool, progress: Progress) -> Iterator[tuple[str, int]]:
@@ -258,6 +263,7 @@ def summary(found: Forgotten) -> Sequence[str]:
     p = found.purged
     shown = [
         f"{found.source}: {p.versions} versions, {p.passages} passages and {p.vectors} vectors of the index {went}",
+        *([f"  {went} too, as copies or former names of it: {', '.join(p.copies)}"] if p.copies else []),
         *(f"  {name}: {count} lines redacted" for name, count in found.redacted.items()),
         f"  {found.verdicts} verdicts and {found.votes} votes of people {went}",
         *(f"  {name}: {count} voice pairs {went}, no backup is kept" for name, count in found.rows.items()),

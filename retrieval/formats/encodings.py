@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 
 from groundtone.errors import DocumentError
 
@@ -19,24 +20,55 @@ _WESTERN = frozenset(
 _SAMPLE_BYTES = 1_000_000  # enough to tell an encoding by; the detector tries each on all that it is given
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Text and encoding of bytes. Raises DocumentError for bytes that are no text."""
+_ASCII = bytes(range(128))
+_TELLING = 10  # signs of several bytes that are valid UTF-8: text in another encoding has next to none by chance
+_MOST_LOST = 0.01  # undecodable bytes, as a share of those signs, of a text that is UTF-8 with slips in it
+_CUT_OFF_BYTES = 3  # at most, of a sign whose end is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, the encoding it was read in, and how many of its bytes were no such text and gave U+FFFD."""
+
+    text: str
+    encoding: str
+    lost_bytes: int = 0
+
+    def meta(self) -> dict[str, object]:
+        """What to say of it: an encoding other than UTF-8, and what was lost."""
+        named: dict[str, object] = {"encoding": self.encoding} if self.encoding != "utf-8" else {}
+        lost = f"{self.lost_bytes} byte(s) that are no UTF-8"
+        return named | ({"left_out": [lost]} if self.lost_bytes else {})
+
+
+def decode(data: bytes) -> Decoded:
+    """Text and encoding of bytes. Raises DocumentError for bytes that are no text.
+
+    A slip in a long UTF-8 text costs its own bytes; anything else that is no UTF-8 is guessed as a whole.
+    """
     name = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "") or _zeros_say(data) or "utf-8"
+    lost = 0
     try:
         text = data.decode(name)
     except UnicodeDecodeError:
-        text, name = _guess(data)
+        lost = _slips(data) if name.startswith("utf-8") else 0
+        text, name = (data.decode(name, "replace"), name) if lost else _guess(data)
     odd = sum(unicodedata.category(c) == "Cc" and c not in "\t\n\r\f\v\x1f" for c in text[:20_000])
     if "\x00" in text or odd > 0.02 * min(len(text), 20_000):
         raise DocumentError(
             f"it looks binary, not like text (read as {name}); check that the file is what its name says"
         )
-    return text, "utf-8" if name == "utf-8-sig" else name
+    return Decoded(text, "utf-8" if name == "utf-8-sig" else name, lost)
 
 
-def encoding_meta(encoding: str) -> dict[str, str]:
-    """Meta that names an encoding other than UTF-8."""
-    return {} if encoding == "utf-8" else {"encoding": encoding}
+def _slips(data: bytes) -> int:
+    """How many bytes are in the way where the rest is UTF-8 beyond doubt; 0 where it is not."""
+    kept = data.decode("utf-8", "ignore")
+    valid = kept.encode()
+    lost, telling = len(data) - len(valid), len(kept) - (len(data) - len(data.translate(None, _ASCII)))
+    cut_off = lost <= _CUT_OFF_BYTES and data.startswith(valid)
+    few = lost <= max(1, _MOST_LOST * telling)
+    return lost if telling >= (1 if cut_off else _TELLING) and (cut_off or few) else 0
 
 
 def one_line_end(text: str) -> str:

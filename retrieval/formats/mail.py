@@ -24,7 +24,7 @@ _RICHER = 2.0  # an HTML body with this many times the words of the plain one is
 def read_eml(data: bytes) -> Extract:
     """The mail as a document. Raises DocumentError for one that is encrypted, or no mail."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:200]:  # saved as UTF-16: no mail program does
-        data = decode(data)[0].encode()
+        data = decode(data).text.encode()
     message = message_from_bytes(data.lstrip(), policy=policy.default)
     if not any(name in message for name in _HEADERS):
         raise DocumentError("it has none of a mail's headers (From, To, Subject ...); check that it is an .eml file")
@@ -141,5 +141,5 @@ def _text(part: Message) -> str:
         try:
             return found.decode(charset)
         except (LookupError, UnicodeDecodeError):
-            return decode(found)[0]
-    return decode(found)[0]
+            return decode(found).text
+    return decode(found).text

@@ -57,7 +57,7 @@ def _message(ole: OleFileIO, at: tuple[str, ...], depth: int) -> Extract:
     sender, mail = _string(ole, at, _SENDER), _string(ole, at, _SENDER_SMTP) or _string(ole, at, _SENDER_MAIL)
     who = f"{sender} <{mail}>" if sender and "@" in mail and mail != sender else sender or mail
     others = [(name, _string(ole, at, tag)) for name, tag in (("To", _TO), ("Cc", _CC), ("Bcc", _BCC))]
-    text = body([plain] if plain.strip() else [], [decode(page)[0]] if page else [])
+    text = body([plain] if plain.strip() else [], [decode(page).text] if page else [])
     subject = " ".join(_string(ole, at, _SUBJECT).split())
     return compose(subject, [("From", who), *others], _sent(ole, at), text, attachments=attachments, left_out=left_out)
 
@@ -78,7 +78,7 @@ def _string(ole: OleFileIO, at: tuple[str, ...], tag: str) -> str:
     if wide:
         return wide.decode("utf-16-le", "replace").rstrip("\x00")
     narrow = _bytes(ole, at, f"{tag}001E").rstrip(b"\x00")
-    return decode(narrow)[0] if narrow else ""
+    return decode(narrow).text if narrow else ""
 
 
 def _bytes(ole: OleFileIO, at: tuple[str, ...], tag: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from groundtone.errors import DocumentError
-from retrieval.formats.encodings import decode, encoding_meta, one_line_end
+from retrieval.formats.encodings import decode, one_line_end
 from retrieval.formats.extract import Extract
 
 _NAMES = ("title", "name", "heading", "subject", "question", "label", "id", "key")
@@ -18,9 +18,9 @@ _HEADING_CHARS = 100
 
 def read_json(data: bytes) -> Extract:
     """A list gives one section per item; an object one section per field that holds more than a value."""
-    text, encoding = decode(data)
+    decoded = decode(data)
     try:
-        value = json.loads(text)
+        value = json.loads(decoded.text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and error.lineno > 1:  # lines of JSON under the wrong name
             return read_jsonl(data)
@@ -30,21 +30,21 @@ def read_json(data: bytes) -> Extract:
     records = value if isinstance(value, list) else None
     text = _sections(records) if records is not None else "\n\n".join(_object(value))
     title = str(value.get("title") or "") if isinstance(value, dict) else ""
-    return Extract(one_line_end(text), title, meta=encoding_meta(encoding))
+    return Extract(one_line_end(text), title, meta=decoded.meta())
 
 
 def read_jsonl(data: bytes) -> Extract:
     """One section per line. A line that is no JSON is an error that names it."""
-    text, encoding = decode(data)
+    decoded = decode(data)
     records = []
-    for number, line in enumerate(one_line_end(text).split("\n"), 1):
+    for number, line in enumerate(one_line_end(decoded.text).split("\n"), 1):
         if not line.strip():
             continue
         try:
             records.append(json.loads(line))
         except (json.JSONDecodeError, RecursionError) as error:
             raise DocumentError(f"line {number} is no JSON ({error}); mend or export it again") from error
-    return Extract(one_line_end(_sections(records)), meta=encoding_meta(encoding))
+    return Extract(one_line_end(_sections(records)), meta=decoded.meta())
 
 
 def _sections(records: list[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from groundtone.errors import DocumentError
 from retrieval import markup
-from retrieval.formats.encodings import decode, encoding_meta
+from retrieval.formats.encodings import decode
 from retrieval.formats.extract import Extract
 from retrieval.formats.packed import open_zip
 from retrieval.formats.word import core_properties
@@ -21,18 +21,20 @@ _CURRENCY = re.compile(r"[$€£¥]")
 
 def read_csv(data: bytes) -> Extract:
     """The table as Markdown: the first row names the columns."""
-    text, encoding = decode(data)
-    try:
-        dialect: Any = csv.Sniffer().sniff(text[:8192], delimiters=",;\t|")
+    decoded = decode(data)
+    try:  # its guess at the quoting is made from the sample alone, and wrong where a doubled quote comes later
+        delimiter = csv.Sniffer().sniff(decoded.text[:8192], delimiters=",;\t|").delimiter
     except csv.Error:  # one column, or too few rows to tell: commas are the format's name
-        dialect = csv.excel
+        delimiter = ","
+    lines = io.StringIO(decoded.text, newline="")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), dialect) if any(c.strip() for c in row)]
+        read = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        rows = [row for row in read if any(c.strip() for c in row)]
     except csv.Error as error:
         raise DocumentError(f"it is no readable CSV ({error}); save it again as CSV with quoted cells") from error
     if not rows:
         raise DocumentError("the table has no rows; fill it or remove it")
-    return Extract(markup.table(rows), meta=encoding_meta(encoding))
+    return Extract(markup.table(rows), meta=decoded.meta())
 
 
 def read_xlsx(data: bytes) -> Extract:

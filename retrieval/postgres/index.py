@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,13 +40,19 @@ __all__ = ["PgIndex"]
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What holds until the next change; `keys` are the metadata keys that a filter may name."""
+    """What holds until the next change; `keys` are the metadata keys of documents, by the groups that may read them."""
 
     change: int
     vectors: int
     indexed: bool
     outdated: dict[str, Outdated]
-    keys: frozenset[str]
+    keys: Mapping[tuple[str, ...], frozenset[str]]
+
+    def keys_for(self, groups: Sequence[str]) -> frozenset[str]:
+        """The keys that a filter may name; those of hidden documents alone would tell of them."""
+        mine = set(groups)
+        seen = (keys for readers, keys in self.keys.items() if not readers or not mine.isdisjoint(readers))
+        return frozenset().union(*seen)
 
 
 class PgIndex:
@@ -109,8 +115,8 @@ class PgIndex:
     ) -> IndexReport:
         """Bring the index in line with the folder; workers that run elsewhere on the same folder share the files.
 
-        A file that cannot be read is reported, and the version that was read before stays. Raises DocumentError when
-        the folder is missing or empty: then nothing is removed.
+        A file that cannot be read is reported, and the version that was read before stays; it goes where the file no
+        longer tells who may read it. Raises DocumentError when the folder is missing or empty: then nothing is removed.
         """
         worker = Worker(
             self._database,
@@ -145,7 +151,7 @@ class PgIndex:
         found: list[list[Hit]] = []
         with self._database.connection(groups=groups) as connection:
             state = self._current(connection)
-            allowed = conditions(groups, where, known=state.keys)
+            allowed = conditions(groups, where, known=state.keys_for(groups))
             chosen = search.plan(connection, allowed, indexed=state.indexed, total_vectors=state.vectors, depth=depth)
             for query, vector in zip(queries, vectors, strict=True):
                 words = tsquery(query)
@@ -175,13 +181,15 @@ class PgIndex:
             rows = connection.execute(
                 "SELECT source, meta FROM documents WHERE source ~ '[0-9]' OR meta ? 'effective' ORDER BY source"
             )
-            keys = connection.execute("SELECT DISTINCT jsonb_object_keys(meta) FROM documents")
+            keys = connection.execute(
+                "SELECT d.groups, array_agg(DISTINCT key) FROM documents d, jsonb_object_keys(d.meta) key GROUP BY 1"
+            )
             return _State(
                 change,
                 _number(connection, "SELECT coalesce(sum(vectors), 0)::bigint FROM documents"),
                 has_vector_index(connection),
                 outdated(Document("", "", source, meta) for source, meta in rows),
-                frozenset(key for (key,) in keys),
+                {tuple(groups): frozenset(names) for groups, names in keys},
             )
 
     @property

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundtone.errors import DocumentError, GroundtoneError
+from groundtone.errors import DocumentError, GroundtoneError, ReadersError
 from groundtone.files import sha256_file
 from groundtone.manifest import this_process
 from groundtone.models.encoders import Encoder
 from groundtone.types import short_hash
 from retrieval.chunk import CHUNK_TOKENS, CHUNKER_VERSION, Chunk, chunk
-from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, walk
+from retrieval.loaders import LOADERS_VERSION, MAX_FILE_MB, FailedFile, failed, hidden_by, walk
 from retrieval.postgres import documents, jobs
 from retrieval.postgres.connect import Database
 from retrieval.postgres.documents import Stored
@@ -87,8 +87,10 @@ def enqueue_in(database: Database, folder: Path) -> QueueReport:
     bad = tuple(e for e in entries if isinstance(e, FailedFile) and not e.skipped)
     there = {*files, *(e.source for e in bad)}
     with database.connection() as connection, connection.transaction():
+        known = documents.versions(connection)
+        there |= hidden_by(bad, known)
         jobs.keep_only(connection, sorted(there))
-        gone = [source for source in documents.versions(connection) if source not in there]
+        gone = [source for source in known if source not in there]
         jobs.queue(connection, files)
         removed = documents.remove(connection, gone)
     return QueueReport(files, removed, bad, tuple(e for e in entries if isinstance(e, FailedFile) and e.skipped))
@@ -182,12 +184,22 @@ class Worker:
                 return self._ingest(job, read)
         except LeaseLostError:
             return "lost"
+        except ReadersError as error:
+            return self._hidden(job, error)
         except DocumentError as error:
             return self._refused(job, error, max_tries=max_tries)
         except BaseException:  # Ctrl-C, a full disk, a bug: another worker need not wait until the lease runs out
             with self._database.connection() as connection:
                 jobs.give_back(connection, job, f"worker {self.name} stopped")
             raise
+
+    def _hidden(self, job: Job, error: ReadersError) -> str:
+        """Who may read the file cannot be told: its earlier version goes, in the transaction that says so."""
+        reason = failed(self._folder / job.source, self._folder, error).reason
+        with self._database.connection() as connection, connection.transaction():
+            if jobs.give_up(connection, job, reason):
+                documents.remove(connection, [job.source])
+        return "failed"
 
     def _refused(self, job: Job, error: DocumentError, *, max_tries: int) -> str:
         reason = failed(self._folder / job.source, self._folder, error).reason

@@ -116,13 +116,14 @@ def give_back(connection: Connection, job: Job, reason: str) -> None:
     )
 
 
-def give_up(connection: Connection, job: Job, reason: str) -> None:
-    """Record why the file could not be read; it is tried again when it is queued again."""
-    connection.execute(
+def give_up(connection: Connection, job: Job, reason: str) -> bool:
+    """Record why the file could not be read; it is tried again when it is queued again. False: it is not ours."""
+    held = connection.execute(
         "UPDATE jobs SET state = CASE WHEN again THEN 'waiting' ELSE 'failed' END, again = false, reason = %s, "
         "finished = now() WHERE source = %s AND claim = %s AND state = 'running'",
         (reason, job.source, job.claim),
-    )
+    ).rowcount
+    return held == 1
 
 
 def counts(connection: Connection) -> JobCounts:

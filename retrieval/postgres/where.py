@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from groundtone.types import Document
-from retrieval.filters import Facts, Where, allowed_documents
+from retrieval.filters import Where, check_keys
 
 _SOURCE = "source"
 
@@ -43,12 +43,11 @@ def facets(doc: Document) -> dict[str, list[str]]:
 
 
 def conditions(groups: Sequence[str], where: Where | None, *, known: Collection[str]) -> Conditions:
-    """Public documents and those of `groups`, of which `where` holds; `known` are the metadata keys there are.
+    """Public documents and those of `groups`, of which `where` holds; `known` are the metadata keys that these have.
 
     Raises DataError for another key.
     """
-    if where and known:  # one made-up document that has them all, for the check and its message
-        allowed_documents([Facts("", "", dict.fromkeys(known, ""))], groups=(), where=where)
+    check_keys(known, where or {})
     parameters: dict[str, Any] = {"groups": list(groups)}
     parts = []
     for number, (key, wanted) in enumerate((where or {}).items()):

@@ -11,7 +11,7 @@ from groundtone.models.encoders import Encoder
 from groundtone.prompts import split_heading
 from groundtone.types import Document
 from retrieval.chunk import Chunk, chunk, embedded_text
-from retrieval.meta import front_matter_end
+from retrieval.front_matter import front_matter_end
 from tests.retrieval.hashing_encoder import HashingEncoder
 
 _words = st.lists(

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from groundtone.errors import DataError, ModelError
+from retrieval.duplicates import collapse
 from retrieval.index import Index
 from retrieval.mmr import mmr
 from retrieval.rerank import load_reranker
@@ -81,6 +82,50 @@ def test_of_two_values_the_newer_date_goes_first_unless_the_old_one_is_asked_for
         assert any("superseded by b/news.md" in remark for remark in second.notes)
         assert first.hit.score >= second.hit.score
         assert index.search(f"{question} 2024", k=1)[0].passage.source == "a/policy.md"
+
+
+@pytest.mark.parametrize(
+    ("today", "first", "notes"),
+    [
+        ("2026-06-01", "a.md", ("changes on 2027-01-01 with b.md", "not in force before 2027-01-01: until then a.md")),
+        ("2027-01-01", "b.md", ("newer than a.md", "superseded by b.md")),
+    ],
+)
+@pytest.mark.parametrize("best", [0, 1])
+def test_what_is_to_come_goes_behind_what_is_in_force(
+    tmp_path: Path, today: str, first: str, notes: tuple[str, str], best: int
+) -> None:
+    files = {"a.md": _dated("2024-01-01", LONG.replace("30", "14")), "b.md": _dated("2027-01-01", LONG)}
+    with _index(tmp_path, files) as index:
+        snap = index._current()
+        entries = collapse(snap, [best, 1 - best], [0.9, 0.8], query="bike returned", today=today)
+        order = [snap.passages[[best, 1 - best][entry.at]].source for entry in entries]
+        assert order[0] == first
+        assert [entry.score for entry in entries] == [0.9, 0.8]
+        for entry, note in zip(entries, notes, strict=True):
+            assert [told.startswith(note) for told in entry.notes] == [True]
+        asked = collapse(snap, [1, 0], [0.9, 0.8], query="bike returned in 2027", today="2026-06-01")
+        assert asked[0].at == 0, "the year asks for it"
+
+
+@pytest.mark.parametrize(("today", "shown"), [("2026-06-01", "a.md"), ("2027-01-01", "b.md")])
+@pytest.mark.parametrize("best", [0, 1])
+def test_of_two_copies_the_one_in_force_is_shown(tmp_path: Path, today: str, shown: str, best: int) -> None:
+    files = {"a.md": _dated("2024-01-01", LONG), "b.md": _dated("2027-01-01", LONG)}
+    with _index(tmp_path, files) as index:
+        snap = index._current()
+        (only,) = collapse(snap, [best, 1 - best], [0.9, 0.8], query="bike returned", today=today)
+        assert snap.passages[[best, 1 - best][only.at]].source == shown
+
+
+def test_results_tell_nothing_of_what_the_reader_may_not_see(tmp_path: Path) -> None:
+    secret = _dated("2025-01-01", LONG.replace("30", "14")).replace("---\n#", "groups: [board]\n---\n#")
+    files = {"returns-2024.md": _dated("2024-01-01", LONG), "returns-2025.md": secret}
+    with _index(tmp_path, files) as index:
+        (only,) = index.explain("bike returned within days", k=5)
+        assert (only.hit.passage.source, only.notes, only.scores["penalty"]) == ("returns-2024.md", (), 0.0)
+        seen = index.explain("bike returned within days", k=5, groups=["board"])
+        assert [item.hit.passage.source for item in seen] == ["returns-2025.md", "returns-2024.md"]
 
 
 def test_mmr_by_hand_and_at_its_ends() -> None:

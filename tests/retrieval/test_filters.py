@@ -38,6 +38,15 @@ def test_a_misspelt_key_is_named() -> None:
         allowed_documents(DOCUMENTS, groups=(), where={"tpye": "policy"})
 
 
+def test_keys_of_hidden_documents_are_not_told() -> None:
+    documents = [Facts("1", "a.md", {"type": "policy"}), Facts("2", "b.md", {"groups": ["board"], "merger": "acme"})]
+    for key in ("salary", "merger"):
+        with pytest.raises(DataError, match=r"they have: source, type$"):
+            allowed_documents(documents, groups=("hr",), where={key: "1"})
+    assert allowed_documents(documents, groups=("board",), where={"merger": "acme"}).tolist() == [False, True]
+    assert allowed_documents(documents[1:], groups=(), where={"merger": "acme"}).tolist() == [False]
+
+
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
 def test_k_results_where_one_document_in_a_hundred_passes(tmp_path: Path, kind: str) -> None:
     root = tmp_path / "d"

@@ -52,7 +52,7 @@ def test_line_ends_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
 def test_any_usual_encoding_gives_the_same_text(encoding: str) -> None:
     text = "L'été, un café à 3,50 € reste ouvert jusqu'à minuit. Où est-ce ?\n" * 3
-    assert decode(text.encode(encoding))[0] == text
+    assert decode(text.encode(encoding)).text == text
 
 
 def test_cyrillic_and_japanese_are_not_taken_for_western() -> None:
@@ -60,7 +60,7 @@ def test_cyrillic_and_japanese_are_not_taken_for_western() -> None:
         ("Возврат товара возможен в течение 30 дней", "cp1251"),
         ("返品は30日以内に可能です。", "cp932"),
     ):
-        assert decode(text.encode(encoding))[0] == text
+        assert decode(text.encode(encoding)).text == text
 
 
 @pytest.mark.parametrize("suffix", sorted(LOADERS))
@@ -124,6 +124,20 @@ def test_running_headers_and_page_numbers_of_a_pdf_go(tmp_path: Path) -> None:
     assert all(f"Rule number {n}" in text for n in range(1, 5))
 
 
+def test_only_the_page_number_may_differ_between_running_lines_of_a_pdf(tmp_path: Path) -> None:
+    bottoms = ["Seite {} von 4", "- {} -", "{} | Page", "ACME 2026, p\u00e1gina {}"]
+    for number, bottom in enumerate(bottoms):
+        pages = [
+            [f"Article {n}", f"Rule number {n} is kind to otters.", bottom.format(n)] for n in range(1, 5)
+        ]  # fmt: skip
+        text = _load(tmp_path, f"{number}.pdf", _pdf(pages)).text
+        assert [f"Article {n}" in text for n in range(1, 5)] == [True] * 4
+        assert not any(bottom.format(n) in text for n in range(1, 5)), bottom
+    totals = [[f"Invoice for {name}", f"Total due: {1200 + n}.50 euros"] for n, name in enumerate("abcd")]
+    text = _load(tmp_path, "totals.pdf", _pdf(totals)).text
+    assert [f"Total due: {1200 + n}.50 euros" in text for n in range(4)] == [True] * 4
+
+
 def test_html_keeps_content_and_drops_furniture(tmp_path: Path) -> None:
     page = """<html><head><title>Site - Delivery</title><meta name="date" content="2026-03-01"></head><body>
     <header>Site header</header><nav>Menu</nav><div class="cookie-banner">We use cookies</div><script>var x = 1</script>
@@ -167,6 +181,14 @@ def test_csv_becomes_a_table_whatever_separates_it(tmp_path: Path, separator: st
     assert text.splitlines() == [
         "| Bike | Price | Note |", "| --- | --- | --- |", "| Otter | 3900 | a \\| b |", "| Heron | 4900 | two lines |",
     ]  # fmt: skip
+
+
+def test_doubled_quotes_far_down_a_csv_keep_its_columns(tmp_path: Path) -> None:
+    rows = ["id,comment", *(f'{n},"Order {n} came late, but complete"' for n in range(400))]
+    rows += ['900,"She said ""refund me, please"" and left"', '901, "late, again"']
+    lines = _load(tmp_path, "a.csv", "\n".join(rows)).text.splitlines()
+    assert lines[0] == "| id | comment |"
+    assert lines[-2:] == ['| 900 | She said "refund me, please" and left |', "| 901 | late, again |"]
 
 
 def test_front_matter_gives_title_date_and_groups(tmp_path: Path) -> None:

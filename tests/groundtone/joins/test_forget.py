@@ -16,7 +16,7 @@ from eval.records import read_records
 from groundtone.cli.main import app
 from groundtone.errors import DataError, IntegrityError
 from groundtone.feedback import Feedback
-from groundtone.joins.forget import Forgotten, forget, prove
+from groundtone.joins.forget import Forgotten, forget, prove, summary
 from groundtone.joins.traces import MARK, Traces, readable
 from groundtone.project import Project
 from groundtone.settings import Settings
@@ -119,6 +119,71 @@ def test_an_update_does_not_bring_it_back_nor_a_copy_until_it_is_restored(world:
         assert [doc.source for doc in store.documents()] == ["fleet.md"]
     assert unbury(world[0].index_path, "post.md")
     assert update(*world).read == 2
+
+
+def found(world: World, words: bytes) -> bool:
+    """Whether any file of the index, its log included, holds these words."""
+    index = world[0].index_path
+    return any(words in path.read_bytes() for path in index.parent.glob(f"{index.name}*"))
+
+
+def test_copies_of_the_same_bytes_go_with_it_and_stay_away(world: World) -> None:
+    docs = world[1].root / "docs"
+    (docs / "sub").mkdir()
+    (docs / "sub/b.md").write_bytes((docs / "post.md").read_bytes())
+    update(*world)
+    would = remove(world, really=False)
+    done = remove(world)
+    assert done.purged == would.purged
+    assert done.purged.copies == ("sub/b.md",)
+    assert any("sub/b.md" in line for line in summary(done))
+    assert done.proof is not None
+    assert done.proof.runs > 10, "a copy's words are no other document's words"
+    assert done.proof.hits == ()
+    assert not found(world, PARCELS.encode())
+    report = update(*world)
+    assert {s.source for s in report.skipped} == {"post.md", "sub/b.md"}
+    assert not found(world, PARCELS.encode())
+
+
+def test_former_names_go_with_it_from_every_generation(world: World) -> None:
+    docs = world[1].root / "docs"
+    (docs / "post.md").rename(docs / "jane.md")
+    update(*world)
+    (docs / "jane.md").write_text(f"# Post room\n\n{LETTERS} Since today there is a fourth line below the others.\n")
+    update(*world)
+    done = remove(world, "jane.md")
+    assert done.purged.copies == ("post.md",)
+    with closing(Store(world[0].index_path)) as store:
+        while len(store.generations()) > 1:
+            store.roll_back()
+            sources = {doc.source for doc in store.documents()}
+            assert "jane.md" not in sources
+            assert not any(LETTERS in doc.text and "third line" in doc.text for doc in store.documents())
+
+
+def test_a_document_made_from_a_template_does_not_take_the_template_along(world: World) -> None:
+    docs = world[1].root / "docs"
+    template = "# Form\n\nThe name of the person that asks is written on the first line of the form.\n"
+    (docs / "form.md").write_text(template)
+    (docs / "jane.md").write_text(template)
+    update(*world)
+    (docs / "jane.md").write_text(f"{template}\nJane asks for a new boat with two masts and a wheel of oak.\n")
+    update(*world)
+    assert remove(world, "jane.md").purged.copies == ()
+    report = update(*world)
+    assert "form.md" not in {s.source for s in report.skipped}
+    with closing(Store(world[0].index_path)) as store:
+        assert "form.md" in store.versions()
+
+
+def test_bytes_that_were_indexed_before_the_file_was_edited_stay_away_too(world: World) -> None:
+    docs = world[1].root / "docs"
+    (docs / "copy.md").write_bytes((docs / "post.md").read_bytes())
+    update(*world)
+    (docs / "post.md").write_text("# Post room\n\nEmpty by now.\n")
+    assert remove(world).purged.copies == ("copy.md",)
+    assert {s.source for s in update(*world).skipped} == {"post.md", "copy.md"}
 
 
 def test_the_file_goes_only_when_asked_for(world: World) -> None:

@@ -125,6 +125,22 @@ def test_an_update_reads_only_what_changed_and_deletes_at_once(pg: PgIndex, fold
     assert all(hit.passage.source != "people/leave.md" for hit in pg.search("days of leave", k=9))
 
 
+def test_keys_and_versions_that_a_reader_may_not_see_are_not_told(pg: PgIndex, folder: Path) -> None:
+    (folder / "returns-2024.md").write_text("---\neffective: 2024-01-01\n---\n# Returns\n\nWithin 14 days.\n")
+    (folder / "returns-2025.md").write_text(
+        "---\neffective: 2025-01-01\ngroups: [board]\nmerger: acme\n---\n# Returns\n\nWithin 30 days.\n"
+    )
+    pg.update(folder)
+    with pytest.raises(DataError, match="no document has the metadata key 'merger'") as told:
+        pg.search("returns", where={"merger": "acme"})
+    assert "groups" not in str(told.value)
+    assert len(pg.search("returns", where={"merger": "acme"}, groups=["board"])) == 1
+    with pytest.raises(DataError, match="merger"):
+        pg.search("returns", where={"mergr": "acme"}, groups=["board"])
+    assert pg._state is not None
+    assert pg._state.outdated == {}
+
+
 def test_a_deleted_document_leaves_no_row(dsn: str, pg: PgIndex, schema: str, folder: Path) -> None:
     (folder / "people" / "leave.md").unlink()
     pg.update(folder)

@@ -125,6 +125,48 @@ def test_a_bad_file_is_tried_again_and_then_given_up_with_its_reason(
     assert ingest.status(dsn, schema=schema)[0] == jobs.JobCounts(waiting=0, running=0, done=3, failed=0)
 
 
+def test_a_document_that_no_longer_tells_its_readers_goes(dsn: str, schema: str, pg: PgIndex, folder: Path) -> None:
+    (folder / "delivery.md").write_text("---\nGroups: [board\n---\n# Delivery\n\nBy boat.\n")
+    ingest.enqueue(dsn, folder, schema=schema)
+    assert ingest.work(dsn, folder, encoder=HashingEncoder(), schema=schema).failed == 1, "it is not tried again"
+    assert pg.documents() == ["people/leave.md", "returns.txt"]
+    (failure,) = ingest.status(dsn, schema=schema)[1]
+    assert "shown to nobody" in failure.reason
+    assert "stays in the index" not in failure.reason
+    (folder / "delivery.md").write_text("---\nGroups: [board]\n---\n# Delivery\n\nBy boat.\n")
+    assert pg.update(folder).failed == ()
+    assert [hit.passage.source for hit in pg.search("by boat", groups=["board"], k=1)] == ["delivery.md"]
+
+
+def test_a_worker_that_lost_its_lease_removes_nothing(database: Database, folder: Path) -> None:
+    with database.connection() as connection:
+        jobs.queue(connection, ["delivery.md"])
+        job = jobs.take(connection, worker="w", lease_s=0.0, max_tries=3)
+        assert job is not None
+        time.sleep(0.01)
+        taken_over = jobs.take(connection, worker="x", lease_s=60, max_tries=3)
+        assert taken_over is not None
+        assert not jobs.give_up(connection, job, "too late")
+        assert jobs.give_up(connection, taken_over, "in time")
+
+
+def test_documents_of_a_folder_that_cannot_be_listed_stay(
+    dsn: str, schema: str, pg: PgIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def failing(path: Path) -> object:
+        if Path(path).name == "people":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("retrieval.loaders.os.scandir", failing)
+    queued = ingest.enqueue(dsn, folder, schema=schema)
+    assert (queued.removed, [f.source for f in queued.failed], queued.skipped) == (0, ["people"], ())
+    assert "people/leave.md" in pg.documents()
+    assert ingest.status(dsn, schema=schema)[0].total == 3, "its job is kept with it"
+
+
 def test_a_file_that_kills_its_workers_is_given_up(database: Database) -> None:
     with database.connection() as connection:
         jobs.queue(connection, ["delivery.md"])
