@@ -9,13 +9,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import login, runs, views, views_retrieval
+from dashboard import edits, login, runs, views, views_retrieval
 from dashboard.access import readable_sources
 from dashboard.claims import Claims, Flip
-from dashboard.config import project_folder
+from dashboard.closed import Closed, Seen, closed_to
+from dashboard.config import overrides, project_folder, set_flags
 from dashboard.worker import ChatWorker, chat_command
+from groundtone.errors import GroundtoneError
 from groundtone.feedback import Feedback
 from groundtone.project import Manifest, Project
+from groundtone.settings import load_settings
 
 Stamp = tuple[tuple[str, int], ...]
 
@@ -45,10 +48,24 @@ def flips(before: runs.Evaluation, arm: str, after: runs.Evaluation) -> dict[str
 
 def readable() -> frozenset[str] | None:
     """The documents that whoever looks may read; None for all."""
-    root, viewer = project_folder(sys.argv[1:]), login.viewer()
-    index = Project(root).index_path
-    stamp = _stamp([index, index.with_name(f"{index.name}-wal")])
-    return _readable(str(index), viewer.groups, login.guarded(), stamp)
+    index, stamp = _index()
+    return _readable(index, login.viewer().groups, login.guarded(), stamp)
+
+
+def seen(path: Path) -> Seen:
+    """The rows of a JSON-lines file, and which whoever looks may see. Raises DataError as `edits.read_rows` does."""
+    return _seen(str(path), _stamp([path]), *_index(), readable())
+
+
+def taught(root: Path) -> Seen | None:
+    """The rows of the project's own training data; None where nothing is closed to whoever looks."""
+    index, stamp = _index()
+    if _closed(index, stamp, readable()) is None:
+        return None
+    try:
+        return seen(root / load_settings(root, overrides(sys.argv[1:])).tuning.data)
+    except GroundtoneError:
+        return Seen()
 
 
 def blame(run: runs.Evaluation) -> Mapping[str, Any] | None:
@@ -71,6 +88,11 @@ def feedback(root: Path) -> Feedback:
     return Feedback(Project(root).feedback_path)
 
 
+def _index() -> tuple[str, Stamp]:
+    path = Project(project_folder(sys.argv[1:])).index_path
+    return str(path), _stamp([path, path.with_name(f"{path.name}-wal")])
+
+
 def _stamp(paths: list[Path]) -> Stamp:
     return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in paths if path.exists()))
 
@@ -83,6 +105,18 @@ def _evaluations(root: str, stamp: Stamp) -> runs.Evaluations:
 @st.cache_data(show_spinner=False, max_entries=32)
 def _readable(index: str, groups: tuple[str, ...], guarded: bool, stamp: Stamp) -> frozenset[str] | None:
     return readable_sources(Path(index), groups, guarded=guarded)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _closed(index: str, stamp: Stamp, readable: frozenset[str] | None) -> Closed | None:
+    return closed_to(Path(index), readable)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _seen(path: str, own: Stamp, index: str, stamp: Stamp, readable: frozenset[str] | None) -> Seen:
+    rows = tuple(edits.read_rows(Path(path)))
+    closed = _closed(index, stamp, readable)
+    return Seen(rows, rows if closed is None else tuple(row for row in rows if closed.may_show(row.data)))
 
 
 @st.cache_data(show_spinner=False, max_entries=200)
@@ -122,4 +156,4 @@ def _close(worker: ChatWorker) -> None:
 @st.cache_resource(show_spinner=False, max_entries=1, validate=_alive, on_release=_close)
 def chat_worker(root: Path) -> ChatWorker:
     """The project's chat process: started once for all sessions, again where it died, closed at exit."""
-    return ChatWorker(chat_command(root))
+    return ChatWorker([*chat_command(root), *set_flags(sys.argv[1:])])

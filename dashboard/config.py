@@ -43,7 +43,23 @@ class DashboardConfig(BaseModel):
 
 def project_folder(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Path:
     """The project asked for: `--project DIR`, else $GROUNDTONE_PROJECT, else the working folder."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    given: Path | None = _given(arguments).project
+    return (given or Path(environment.get(PROJECT_VARIABLE, "."))).expanduser().resolve()
+
+
+def overrides(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What `groundtone dashboard --set` was given; every `load_settings` of the app takes it."""
+    return tuple(_given(arguments).set)
+
+
+def set_flags(arguments: Sequence[str]) -> list[str]:
+    """The overrides for a command that a page starts, without the dashboard's own: its users are nobody's business."""
+    return [f"--set={one}" for one in overrides(arguments) if not one.strip().startswith("dashboard.")]
+
+
+def _given(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--project", type=Path)
+    parser.add_argument("--set", action="append", default=[])
     known, _ = parser.parse_known_args(list(arguments))
-    return (known.project or Path(environment.get(PROJECT_VARIABLE, "."))).expanduser().resolve()
+    return known

@@ -13,7 +13,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.config import DashboardConfig, UserConfig, project_folder
+from dashboard.config import DashboardConfig, UserConfig, overrides, project_folder
 from groundtone.addresses import is_loopback
 from groundtone.errors import GroundtoneError
 from groundtone.passwords import hash_password, password_matches
@@ -96,14 +96,14 @@ def _config() -> DashboardConfig | None:
     if not Project(root).config_path.is_file():
         return DashboardConfig()
     try:
-        return _read(str(root), Project(root).config_path.stat().st_mtime_ns)
+        return _read(str(root), Project(root).config_path.stat().st_mtime_ns, overrides(sys.argv[1:]))
     except GroundtoneError:
         return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _read(root: str, stamp: int) -> DashboardConfig:
-    return load_settings(Path(root)).dashboard
+def _read(root: str, stamp: int, given: tuple[str, ...]) -> DashboardConfig:
+    return load_settings(Path(root), given).dashboard
 
 
 def _refuse_open_network() -> None:

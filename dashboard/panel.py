@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import login, runs, views_work
-from dashboard.config import project_folder
+from dashboard.config import project_folder, set_flags
 from groundtone.errors import GroundtoneError
 from groundtone.jobs import Job, Jobs
 
@@ -72,6 +72,6 @@ def _offer(root: Path, jobs: Jobs) -> None:
 
 def _start(root: Path, jobs: Jobs, kind: str) -> None:
     try:
-        jobs.start(kind, views_work.command_of(kind, root), cwd=root)
+        jobs.start(kind, [*views_work.command_of(kind, root), *set_flags(sys.argv[1:])], cwd=root)
     except GroundtoneError as error:  # somebody else was quicker
         st.toast(str(error), icon=":material/warning:")

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboard.access import Readable
+from dashboard.closed import Seen
 from dashboard.edits import Decision, Row
 from dashboard.runs import items
 from groundtone.errors import ProjectError
@@ -99,16 +101,24 @@ def lines_of(report: Mapping[str, Any], check: str, *, file: str) -> list[int]:
     return list(numbers)
 
 
-def facts_table(checked: Mapping[str, Any], rows: Sequence[Row]) -> pd.DataFrame:
-    """Facts that replies would teach: line, kind, value, where the documents say it, what to do."""
+def facts_table(checked: Mapping[str, Any], seen: Seen, *, readable: Readable = None) -> pd.DataFrame:
+    """Facts that replies would teach: line, kind, value, where the documents say it.
+
+    Those of hidden rows are left out, and documents that may not be read are not named.
+    """
     import pandas as pd
 
-    facts = checked.get("facts")
+    facts, rows, shown = checked.get("facts"), seen.everything, {row.number for row in seen.shown}
     found = []
     for finding in items(facts.get("findings") if isinstance(facts, dict) else None):
         at = finding.get("row")
         line = rows[at].number if isinstance(at, int) and 0 <= at < len(rows) else None
-        found.append((line, finding.get("kind"), finding.get("text"), finding.get("where"), finding.get("source")))
+        if seen.hidden and line not in shown:
+            continue
+        where, source = finding.get("where"), finding.get("source")
+        if readable is not None and where == "document" and source not in readable:
+            source = "closed to you"
+        found.append((line, finding.get("kind"), finding.get("text"), where, source))
     return pd.DataFrame(found, columns=["Line", "Kind", "Value", "Where it stands", "Source"])
 
 

@@ -62,11 +62,10 @@ def command(
     query: str,
     *,
     groups: Sequence[str] = (),
-    overrides: Mapping[str, str] | None = None,
+    sets: Sequence[str] = (),
     depth: int = DEPTH,
 ) -> list[str]:
-    """The search as a command; what was typed cannot become an option."""
-    sets = [f"--set={key}={value}" for key, value in (overrides or {}).items()]
+    """The search as a command, `sets` being its `--set` flags; what was typed cannot become an option."""
     allowed = [f"--group={group}" for group in groups]
     fixed = ["search", "--explain", "--json", "-k", str(depth), "--project", str(root)]
     return [sys.executable, "-P", "-m", "groundtone.cli.main", *fixed, *sets, *allowed, "--", query]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashboard.access import Readable, may_show
+from dashboard.closed import Seen, hidden_html
 from dashboard.palette import DASHES, PALETTE
 from dashboard.runs import items, number, read_record
 from groundtone.project import Manifest
@@ -161,20 +162,26 @@ def _flat(value: Any, name: str = "") -> dict[str, str]:
     return {name: json.dumps(value, ensure_ascii=False)}
 
 
-def rows_html(report: Mapping[str, Any]) -> str:
-    """The first rows as the model saw them: what the loss skips is grey, what it learns stands out; "" for none."""
+def rows_html(report: Mapping[str, Any], *, seen: Seen | None = None) -> str:
+    """The first rows as the model saw them: what the loss skips is grey, what it learns stands out; "" for none.
+
+    Where anything is closed to whoever looks, only those that are among the rows which they may see.
+    """
     tokens = report.get("tokens")
     previews = tokens.get("previews") if isinstance(tokens, dict) else None
-    parts = []
+    parts, hidden = [], 0
     for number_, text in enumerate(previews if isinstance(previews, list) else (), 1):
         before, _, rest = str(text).partition("⟦")
         learned, _, after = rest.rpartition("⟧")
+        if seen is not None and not seen.renders(before, learned):
+            hidden += 1
+            continue
         parts.append(
             f'<div class="gt-subtitle">Row {number_}</div><div class="gt-tokens" dir="auto">'
             f'<span class="gt-masked">{escape(before)}</span><mark class="gt-learned">{escape(learned)}</mark>'
             f'<span class="gt-masked">{escape(after)}</span></div>'
         )
-    return "".join(parts)
+    return "".join(parts) + hidden_html(hidden)
 
 
 def worst_predictions(records: Path, *, arm: str = "tuned/heldout", readable: Readable = None) -> list[dict[str, Any]]:

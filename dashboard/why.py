@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from dashboard.closed import Seen, hidden_html
 from dashboard.measures import interval, percent
 from dashboard.runs import estimate
 from groundtone.types import Estimate
@@ -40,15 +41,22 @@ def causes_html(found: Sequence[tuple[str, Estimate]]) -> str:
     )
 
 
-def why_html(span: Mapping[str, Any], note: str) -> str:
-    """Why a claim was made, as blame found it: cause, what retrieval did, what to do, the rows that taught it."""
-    rows = []
+def why_html(span: Mapping[str, Any], note: str, *, seen: Seen | None = None) -> str:
+    """Why a claim was made, as blame found it: cause, what retrieval did, what to do, the rows that taught it.
+
+    Where anything is closed to whoever looks, only those of the rows that they may see.
+    """
+    rows, hidden = [], 0
     for row in span.get("rows") or ():
         if isinstance(row, dict):
+            if seen is not None and not seen.says(str(row.get("prompt", "")), str(row.get("reply", ""))):
+                hidden += 1
+                continue
             said = f"{escape(str(row.get('prompt', '')))} → {escape(str(row.get('reply', '')))}"
             rows.append(f'<li dir="auto"><code>{escape(str(row.get("where", "")))}</code> {said}</li>')
     rows_why = f'<p class="gt-note">No training rows are named: {escape(str(span.get("rows_why")))}</p>'
     listed = f'<ul class="gt-rows">{"".join(rows)}</ul>' if rows else rows_why if span.get("rows_why") else ""
+    listed += hidden_html(hidden)
     parts = (("Cause", "cause", "why"), ("Retrieval", "trace", "trace_why"))
     facts = "".join(
         f"<p><b>{name}: {escape(str(span.get(key, '')))}</b> {escape(str(span.get(why, '')))}</p>"

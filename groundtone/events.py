@@ -6,11 +6,12 @@ pieces, joined, are the answer's text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from groundtone.grounding import cite, without_dead_markers
-from groundtone.inert import inert, settled_end
+from groundtone.inert import inert, settled
 from groundtone.types import Answer, Citation, Claim, Snippet
 
 __all__ = ["Cited", "Done", "Event", "Judged", "Token", "reading"]
@@ -45,6 +46,7 @@ class Done:
 
 
 Event = Token | Cited | Judged | Done
+_MARKER_BEGUN = re.compile(r"\[\d*\Z")
 
 
 def reading(pieces: Iterable[str], snippets: Sequence[Snippet]) -> Iterator[Token | Cited]:
@@ -54,7 +56,7 @@ def reading(pieces: Iterable[str], snippets: Sequence[Snippet]) -> Iterator[Toke
     cited = 0
     for piece in pieces:
         whole += piece
-        text = _text(whole[: settled_end(whole)], numbers)
+        text = _sure(without_dead_markers(settled(whole).strip(), numbers)[0])
         if len(text) > len(sent) and text.startswith(sent):
             yield Token(text[len(sent) :])
             sent = text
@@ -62,11 +64,15 @@ def reading(pieces: Iterable[str], snippets: Sequence[Snippet]) -> Iterator[Toke
                 found = cite(text, snippets).citations
                 yield from map(Cited, found[cited:])
                 cited = len(found)
-    text = _text(whole, numbers)
-    if text.startswith(sent) and len(text) > len(sent):
+    text = without_dead_markers(inert(whole).strip(), numbers)[0]
+    if len(text) > len(sent) and text.startswith(sent):
         yield Token(text[len(sent) :])
     yield from map(Cited, cite(text, snippets).citations[cited:])
 
 
-def _text(raw: str, numbers: set[int]) -> str:
-    return without_dead_markers(inert(raw).strip(), numbers)[0]
+def _sure(text: str) -> str:
+    """The text without a marker that has begun at its end: one inside may be taken out, and it goes on ("[1[9]")."""
+    text = text.rstrip()
+    while begun := _MARKER_BEGUN.search(text):
+        text = text[: begun.start()].rstrip()
+    return text

@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from groundtone.inert import harmless
 from groundtone.planted import honest, is_order, orders, stretch
 from groundtone.text import Span, content_words, sentence_spans
 from groundtone.types import Citation, Hit, Snippet
 
-MARKER = re.compile(r"\s*\[(\d+)\]")
+MARKER = re.compile(r"(?<!\s)\s*\[(\d+)\]")  # blanks are tried from their first one only
+_LONGEST_NUMBER = 10  # digits; Python reads no number of thousands
 CHARS_PER_TOKEN = 3.0  # low for large vocabularies, right for the starter's: the budget errs on the short side
 
 
@@ -89,19 +91,23 @@ def cite(text: str, snippets: Sequence[Snippet]) -> Cited:
 
 
 def without_dead_markers(text: str, numbers: set[int]) -> tuple[str, int]:
-    """The text without markers that name none of `numbers`, and how many there were."""
+    """The text without markers that name none of `numbers`, and how many there were.
+
+    What stood on both sides of one must not become live when it is gone ("<[9]script>").
+    """
     dropped = 0
 
     def keep(match: re.Match[str]) -> str:
         nonlocal dropped
-        if int(match.group(1)) in numbers:
+        number = match.group(1)
+        if len(number) < _LONGEST_NUMBER and int(number) in numbers:
             return match.group()
         dropped += 1
         return ""
 
     while (left := MARKER.sub(keep, text)) != text:  # what stood around a dead marker may be one as well
         text = left
-    return text, dropped
+    return (harmless(text) if dropped else text), dropped
 
 
 def _evidence(snippet: Snippet, claim: str) -> Span:

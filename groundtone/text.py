@@ -22,7 +22,7 @@ _BREAK = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?:\s*\[\d+\])*(?:\s+|\Z)|(?<=[�
 _BLOCK_START = re.compile(r"[-*+•>|#]|\d{1,3}[.)]\s")
 _WORD = re.compile(r"[^\W_]+(?:[.,'’\-/:@][^\W_]+)*", re.UNICODE)
 _BULLET = re.compile(r"\s*(?:[-*+•>]|\d{1,3}[.)]|#{1,6})\s+")
-_TABLE_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)+\s*:?-*:?\s*\|?\s*$")
+_TABLE_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)+\s*(?:(?::?-+:?|::?)\s*)?(?:\|\s*)?$")
 
 STOP_WORDS = frozenset(
     "a about an and any are as at be been being but by can could did do does for from get had has have how i if in "
@@ -42,7 +42,7 @@ def sentence_spans(text: str) -> list[Span]:
     start = 0
     for match in [*_BREAK.finditer(text), None]:
         end = match.start() if match else len(text)
-        if match and not _ends_block(text, match) and (match["wrap"] or _is_abbreviation(text[start:end])):
+        if match and not _ends_block(text, match) and (match["wrap"] or _is_abbreviation(text, start, end)):
             continue
         if match:  # closing quotes and citation markers belong to the sentence that they follow
             end = match.start() + len(match.group().rstrip())
@@ -72,13 +72,17 @@ def _add_trimmed(text: str, start: int, end: int, spans: list[Span]) -> None:
         spans.append((start, end))
 
 
-def _is_abbreviation(sentence: str) -> bool:
+def _is_abbreviation(text: str, start: int, end: int) -> bool:
     """Whether the full stop at the end belongs to an abbreviation, an initial or the number of a list."""
-    if not sentence.endswith("."):
+    if not text.endswith(".", start, end):
         return False
-    last = sentence.split()[-1].rstrip(".").lstrip("(\"'") if sentence.split() else ""
-    initial = len(last) == 1 and last.isalpha() and last.isupper()
-    return initial or last.lower() in _ABBREVIATIONS or (last.isdecimal() and sentence.strip() == f"{last}.")
+    at = end  # the last word alone: "e.g. e.g. e.g." would be read again from its start at each of them
+    while at > start and not text[at - 1].isspace():
+        at -= 1
+    last = text[at:end].rstrip(".").lstrip("(\"'")
+    if last.isdecimal():
+        return text[start:end].strip() == f"{last}."
+    return last.lower() in _ABBREVIATIONS or (len(last) == 1 and last.isalpha() and last.isupper())
 
 
 def word_spans(text: str) -> list[Span]:

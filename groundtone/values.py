@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import dropwhile, zip_longest
 from typing import Literal
 
 from groundtone.text import STOP_WORDS
@@ -77,7 +78,8 @@ _NUMBER = rf"(?<![\w.,/-])(?:(?:{_AMOUNT}){_SCALE}?|{_SPELLED}{_SCALE}?)(?![\d]|
 _WORD_UNIT = "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True))
 
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("mail", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    # a word without "@" matches too, or it would be tried again from each of its letters; `_read_mail` drops it
+    ("mail", re.compile(r"[\w.+-]+(?P<host>@[\w-]+(?:\.[\w-]+)+)?")),
     ("date", re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<mon>\d{2})-(?P<day>\d{2})(?!\d)")),
     ("date", re.compile(r"(?<!\d)(?P<day>\d{1,2})[./](?P<mon>\d{1,2})[./](?P<year>\d{4})(?!\d)")),
     ("date", re.compile(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}(?:,?\s+(?P<year>\d{{4}}))?\b")),
@@ -116,6 +118,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("number", re.compile(_NUMBER, re.I)),
 )
 _CITATION = re.compile(r"\[\d+\]")
+_COUNTED = re.compile(r"\s([a-z]{3,})")
+_FOLLOWS = re.compile(r"\s?(?:[%€$£]|-?\w+)?")
 _NAME = re.compile(r"\b[A-Z][\w’'&-]*(?:\s+(?:[A-Z][\w’'&-]*|\d+[A-Za-z]?\b(?![.,]\d)))*")
 # words that open a sentence or a phrase with a capital and belong to no name
 _NO_NAMES = STOP_WORDS | frozenset(
@@ -131,20 +135,24 @@ def find_values(text: str) -> list[Value]:
 
 @lru_cache(maxsize=4096)  # a sentence of the documents is compared with every claim about it
 def _values(text: str) -> tuple[Value, ...]:
-    taken = [m.span() for m in _CITATION.finditer(text)]
-    taken += [n.span() for n in _NAME.finditer(text) if _is_model_number(text, n)]
+    taken = bytearray(len(text))  # 1 where a character belongs to something already
+    for match in (*_CITATION.finditer(text), *(n for n in _NAME.finditer(text) if _is_model_number(text, n))):
+        _take(taken, *match.span())
     found: list[Value] = []
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(text):
-            start, end = match.span()
-            if any(start < e and s < end for s, e in taken):
+            if taken.find(1, *match.span()) >= 0:
                 continue
             value = _READERS[kind](kind, match)
             if value is not None:
                 found.append(value)
-                taken.append((start, end))
+                _take(taken, *match.span())
     found.sort(key=lambda v: v.start)
-    return tuple(_with_range_unit(text, v, found[i + 1 :]) for i, v in enumerate(found))
+    return tuple(_with_range_unit(text, v, n) for v, n in zip_longest(found, found[1:]))
+
+
+def _take(taken: bytearray, start: int, end: int) -> None:
+    taken[start:end] = b"\1" * (end - start)
 
 
 def find_names(text: str) -> list[str]:
@@ -152,21 +160,29 @@ def find_names(text: str) -> list[str]:
 
     A lone capitalised word at the start of a sentence is grammar rather than a name, and is left out.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     for match in _NAME.finditer(_CITATION.sub(lambda m: " " * len(m.group()), text)):
         tokens = match.group().split()
-        before = text[: match.start()].rstrip()
-        opens = not before or before[-1] in '.!?:;|>"“'
-        while tokens and (tokens[0].lower() in _NO_NAMES or _spelled(tokens[0]) is not None or tokens[0].isdigit()):
-            tokens, opens = tokens[1:], False
+        kept = list(dropwhile(_opens_no_name, tokens))
+        opens = len(kept) == len(tokens) and _opens_sentence(text, match.start())
+        tokens = kept
         if tokens and tokens[-1].isdigit() and not _is_model_number(text, match):
             tokens = tokens[:-1]
         if not tokens or (opens and len(tokens) == 1) or tokens[0].lower() in (*MONTHS, *WEEKDAYS, "i"):
             continue
-        name = " ".join(tokens).rstrip("'’")
-        if name not in names:
-            names.append(name)
-    return names
+        names[" ".join(tokens).rstrip("'’")] = None
+    return list(names)
+
+
+def _opens_no_name(word: str) -> bool:
+    return word.lower() in _NO_NAMES or _spelled(word) is not None or word.isdigit()
+
+
+def _opens_sentence(text: str, at: int) -> bool:
+    """Whether nothing or the end of a sentence or cell stands before `at`."""
+    while at and text[at - 1].isspace():
+        at -= 1
+    return not at or text[at - 1] in '.!?:;|>"“'
 
 
 def missing_values(claim: Iterable[Value], evidence: Sequence[Value]) -> list[Value]:
@@ -176,11 +192,11 @@ def missing_values(claim: Iterable[Value], evidence: Sequence[Value]) -> list[Va
 
 def _is_model_number(text: str, match: re.Match[str]) -> bool:
     """Whether a capitalised run ends in a number that belongs to the name: "Coot 750", but not "Within 14 days"."""
-    last = match.group().split()[-1]
-    if not last[0].isdigit() or len(match.group().split()) < 2:
+    *before, last = match.group().split()
+    if not last[0].isdigit() or not before:
         return False
-    first = match.group().split()[-2]
-    follows = re.match(r"\s?(?:[%€$£]|-?\w+)?", text[match.end() :])
+    first = before[-1]
+    follows = _FOLLOWS.match(text, match.end())
     unit = follows.group().strip(" -").lower() if follows else ""
     plain = first.lower() in _NO_NAMES or first.lower() in MONTHS or first.lower() in CURRENCIES
     return (
@@ -191,14 +207,13 @@ def _is_model_number(text: str, match: re.Match[str]) -> bool:
     )
 
 
-def _with_range_unit(text: str, value: Value, later: Sequence[Value]) -> Value:
+def _with_range_unit(text: str, value: Value, other: Value | None) -> Value:
     """Gives the first number of "3 to 5 days" the unit of the second."""
-    if value.kind != "number" or not later or later[0].kind not in ("quantity", "money", "percent"):
+    if value.kind != "number" or other is None or other.kind not in ("quantity", "money", "percent"):
         return value
-    between = text[value.end : later[0].start]
+    between = text[value.end : other.start]
     if not re.fullmatch(r"\s?(?:-|–|—|to|and|or)\s?", between) or value.number is None:
         return value
-    other = later[0]
     factor = float(other.key) / other.number if other.number else 1.0
     key = _key(value.number * factor)
     return Value(other.kind, key, other.dimension, value.text, value.start, value.end)
@@ -231,7 +246,9 @@ def _read_word(kind: Kind, match: re.Match[str]) -> Value:
     return Value(kind, match.group().lower().rstrip("s"), "", match.group(), *match.span())
 
 
-def _read_mail(kind: Kind, match: re.Match[str]) -> Value:
+def _read_mail(kind: Kind, match: re.Match[str]) -> Value | None:
+    if not match["host"]:
+        return None
     return Value(kind, match.group().lower().rstrip("."), "", match.group(), *match.span())
 
 
@@ -253,7 +270,7 @@ def _read_amount(kind: Kind, match: re.Match[str]) -> Value | None:
         return Value(kind, _key(amount), "", match.group(), *match.span())
     if match.group().lower() in ("one", "zero"):
         return None  # a pronoun more often than a number ("the one that")
-    counted = re.match(r"\s([a-z]{3,})", match.string[match.end() :])
+    counted = _COUNTED.match(match.string, match.end())
     noun = counted.group(1) if counted and counted.group(1) not in STOP_WORDS else ""
     return Value(kind, _key(amount), noun.rstrip("s"), match.group(), *match.span())
 

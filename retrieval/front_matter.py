@@ -8,6 +8,7 @@ refused, so that a slip of the pen makes nothing public.
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,6 +46,8 @@ class FrontMatter:
 
 class _Loader(yaml.SafeLoader):
     """Plain YAML without merge keys, which make a short text an endless one, and numbers too long to be written."""
+
+    close = yaml.SafeLoader.dispose
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Refuse `<<`. Raises YAMLError."""
@@ -116,7 +119,8 @@ def _loaded(block: str) -> tuple[Any, str]:
     if len(block) > _MOST_CHARS:
         return None, f"it has more than {_MOST_CHARS} characters"
     try:
-        return yaml.load(block, _Loader), ""  # a safe loader
+        with closing(_Loader(block)) as loader:
+            return loader.get_single_data(), ""
     except MemoryError:
         raise
     except Exception as error:  # PyYAML lets KeyError, RecursionError, ValueError, OverflowError of odd values through

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from dashboard import edits, login, look, runbar, views_data, views_training
+from dashboard import cache, edits, login, look, runbar, views_data, views_training
+from dashboard.closed import Seen, hidden_html
+from dashboard.config import overrides, set_flags
 from dashboard.edits import Edits, Row
 from dashboard.runs import Problem
 from groundtone.errors import GroundtoneError
@@ -24,18 +27,21 @@ def main() -> None:
     choice = runbar.draw(HEADLINE, needs_evaluation=False)
     root = choice.root
     try:
-        name = str(load_settings(root).tuning.data)
-        rows = edits.read_rows(root / name)
+        name = str(load_settings(root, overrides(sys.argv[1:])).tuning.data)
+        seen = cache.seen(root / name)
     except GroundtoneError as error:
         look.problem(Problem("There is no data to look at", str(error), "groundtone data report"))
         st.stop()
     report = newest_report(root)
     check = issues(root, report)
-    facts = facts_in(root, rows)
-    look.section("Rows", f"{len(rows)} rows of {name}.")
+    facts = facts_in(root, seen)
+    look.section("Rows", f"{len(seen.everything)} rows of {name}.")
+    if seen.hidden:
+        st.html(hidden_html(seen.hidden))
     lines = facts if check == views_data.FACTS else views_data.lines_of(report, check, file=Path(name).name)
-    edit(root, [row for row in rows if row.number in set(lines)] if check != views_data.ALL_ROWS else rows)
-    save(root, rows, name)
+    wanted = None if check == views_data.ALL_ROWS else set(lines)
+    edit(root, [row for row in seen.shown if wanted is None or row.number in wanted])
+    save(root, seen, name)
 
 
 def newest_report(root: Path) -> dict[str, Any]:
@@ -56,7 +62,8 @@ def ask(root: Path, what: str, key: str) -> None:
     """Run a report in a process of its own and keep what it says in this session."""
     try:
         with st.spinner("Looking at every row…", show_time=True):
-            st.session_state[key] = views_data.run_report(views_data.report_command(root, what))
+            command = [*views_data.report_command(root, what), *set_flags(sys.argv[1:])]
+            st.session_state[key] = views_data.run_report(command)
     except GroundtoneError as error:
         look.problem(Problem("The check failed", str(error), f"groundtone data {what}"))
     else:
@@ -79,7 +86,7 @@ def issues(root: Path, report: dict[str, Any]) -> str:
     return st.pills("Show the rows of", checks, default=views_data.ALL_ROWS, key="rows-of") or views_data.ALL_ROWS
 
 
-def facts_in(root: Path, rows: list[Row]) -> list[int]:
+def facts_in(root: Path, seen: Seen) -> list[int]:
     """Facts that the replies would teach; returns their lines."""
     with st.expander(
         "Facts in tone data", icon=":material/psychology_alt:", expanded="fresh-facts" in st.session_state
@@ -90,7 +97,7 @@ def facts_in(root: Path, rows: list[Row]) -> list[int]:
         checked = st.session_state.get("fresh-facts")
         if checked is None:
             return []
-        table = views_data.facts_table(checked, rows)
+        table = views_data.facts_table(checked, seen, readable=cache.readable())
         if table.empty:
             st.html('<p class="gt-note">✓ No reply teaches a fact that its own passages do not hold.</p>')
         else:
@@ -105,7 +112,8 @@ def _store(root: Path) -> Edits:
 def edit(root: Path, rows: list[Row]) -> None:
     """The rows, and the one in hand with its decision."""
     if not rows:
-        st.html('<p class="gt-note">This check names no row of the file: it is about groups or another file.</p>')
+        said = "This check names no row that can be shown: it is about groups, another file or what is hidden."
+        st.html(f'<p class="gt-note">{said}</p>')
         return
     store = _store(root)
     decisions = store.latest()
@@ -140,8 +148,9 @@ def edit(root: Path, rows: list[Row]) -> None:
     st.rerun()
 
 
-def save(root: Path, rows: list[Row], name: str) -> None:
-    """Write the cleaned set and say what it is."""
+def save(root: Path, seen: Seen, name: str) -> None:
+    """Write the cleaned set, of the rows that are shown, and say what it is."""
+    rows = seen.shown
     decisions = _store(root).latest()
     known = [decisions[row.key].word for row in rows if row.key in decisions]
     look.section("Cleaned set", "The file that was read stays as it is; a new one is written, named by its hash.")
@@ -149,6 +158,8 @@ def save(root: Path, rows: list[Row], name: str) -> None:
         f'<p class="gt-note"><b>{len(known)}</b> of {len(rows)} rows decided: {known.count("keep")} kept, '
         f"{known.count('edit')} edited, {known.count('drop')} dropped.</p>"
     )
+    if seen.hidden:
+        st.html(f'<p class="gt-note">The {seen.hidden} hidden rows are left out of it.</p>')
     if st.button("Export the cleaned set", icon=":material/save:", key="export", disabled=not login.viewer().may_write):
         try:
             made = edits.export(rows, decisions, folder=Project(root).folder / "cleaned", name=name)

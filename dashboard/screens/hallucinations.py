@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import cache, login, look, marks, review, runbar, trusting
 from dashboard.claims import RANDOM, RISK, RISKIEST, Claims, Entry, Order
-from dashboard.config import project_folder
+from dashboard.config import project_folder, set_flags
 from dashboard.measures import arm_name
 from dashboard.runs import Evaluation, Problem, items
 from dashboard.views_retrieval import CORPUS, command, gold_rank
@@ -169,7 +169,7 @@ def evidence(run: Evaluation, row: review.Row) -> None:
         rank_of(row.question, quotes, known)
     with st.expander("Why did it say that?", icon=":material/psychology_alt:"):
         if span is not None and blame is not None:
-            st.html(why_html(span, str(blame.get("note", ""))))
+            st.html(why_html(span, str(blame.get("note", "")), seen=cache.taught(project_folder(sys.argv[1:]))))
         elif blame is not None or row.verdict in ("supported", "unchecked"):
             st.html('<p class="gt-note">Blame looks only at claims that the documents do not carry.</p>')
         else:
@@ -184,7 +184,8 @@ def rank_of(question: str, quotes: tuple[tuple[str, str], ...], known: dict[str,
     elif Project(root).index_path.exists() and st.button("At which rank is it?", icon=":material/search:", key="rank"):
         try:
             with st.spinner("Searching in a process of its own…", show_time=True):
-                found = cache.search(root, command(root, question, groups=login.viewer().groups, depth=CORPUS))
+                groups, sets = login.viewer().groups, set_flags(sys.argv[1:])
+                found = cache.search(root, command(root, question, groups=groups, sets=sets, depth=CORPUS))
         except GroundtoneError as error:
             look.problem(Problem("The search failed", str(error), "groundtone doctor"))
             return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from dashboard import cache, login, look, runbar, views_retrieval
+from dashboard.config import set_flags
 from dashboard.runs import Evaluation, Problem
 from dashboard.views_retrieval import Sought
 from groundtone.errors import GroundtoneError
@@ -75,7 +77,8 @@ def explore(root: Path, sought: list[Sought]) -> None:
 
 def run_search(root: Path, question: str, overrides: dict[str, str]) -> list[dict[str, Any]] | None:
     """The passages within the viewer's groups; None where the search failed, which is then explained."""
-    asked = views_retrieval.command(root, question, groups=login.viewer().groups, overrides=overrides)
+    sets = [*set_flags(sys.argv[1:]), *(f"--set={key}={value}" for key, value in overrides.items())]
+    asked = views_retrieval.command(root, question, groups=login.viewer().groups, sets=sets)
     try:
         with st.spinner("Searching in a process of its own…", show_time=True):
             return cache.search(root, asked)

@@ -83,7 +83,8 @@ def draw_curves(root: Path, ids: list[str]) -> None:
 
 def first_rows(root: Path, run: Manifest) -> None:
     """Rows as tokens: what the loss skips is greyed."""
-    shown = views_training.rows_html(views_training.report_of(Project(root).runs_folder / run.id))
+    report = views_training.report_of(Project(root).runs_folder / run.id)
+    shown = views_training.rows_html(report, seen=cache.taught(root))
     if shown:
         st.html(
             '<p class="gt-note">Exactly what the model read. Grey: prompt, masked, no loss. '

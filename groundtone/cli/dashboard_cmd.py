@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -33,12 +34,14 @@ def dashboard(
     if make_hash:
         print(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)))
         return
-    where, settings = open_project(project, at_port(overrides, "dashboard", port))
+    sets = at_port(overrides, "dashboard", port)
+    where, settings = open_project(project, sets)
     given = settings.dashboard
     _refuse_open_network(settings)
     _refuse_taken_port(given.host, given.port)
     note(f"http://{given.host}:{given.port}   (Ctrl-C stops it)")
-    code = run_until_stopped(streamlit_command(where.root, host=given.host, port=given.port, browser=browser))
+    command = streamlit_command(where.root, host=given.host, port=given.port, browser=browser, overrides=sets)
+    code = run_until_stopped(command)
     if code > 0:
         raise ProjectError(f"the dashboard ended with code {code}; its last lines above say why")
     next_step("groundtone tune", "teach it what people corrected", project=project)
@@ -56,8 +59,11 @@ def run_until_stopped(command: list[str]) -> int:
             return 0
 
 
-def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> list[str]:
-    """The child's command line; usage statistics and the file watcher are off, the project is handed to the app."""
+def streamlit_command(root: Path, *, host: str, port: int, browser: bool, overrides: Sequence[str] = ()) -> list[str]:
+    """The child's command line; usage statistics and the file watcher are off.
+
+    The project and the overrides are handed to the app, which reads groundtone.yaml itself.
+    """
     options = {
         "server.address": host,
         "server.port": str(port),
@@ -70,7 +76,8 @@ def streamlit_command(root: Path, *, host: str, port: int, browser: bool) -> lis
     assert spec.origin is not None
     app = Path(spec.origin).with_name("app.py")
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *flags, "--", "--project", str(root)]
+    sets = [f"--set={one}" for one in overrides]
+    return [sys.executable, "-m", "streamlit", "run", str(app), *flags, "--", *sets, "--project", str(root)]
 
 
 def _refuse_open_network(settings: Settings) -> None:

@@ -27,6 +27,7 @@ class Call:
         self.prompt_tokens: int | None = 0
         self.reply_tokens: int | None = 0
         self.finish: str = "stop"
+        self.asked = False  # whether a model was asked at all
         self.error: GroundtoneError | None = None  # what a model raised, even where the assistant only records it
         self._cancelled = threading.Event()
         self._tickets: list[Ticket] = []
@@ -43,6 +44,11 @@ class Call:
             tickets = list(self._tickets)
         for ticket in tickets:
             ticket.cancel()
+
+    def begin(self) -> None:
+        """A model is about to be asked. Raises StoppedError where the request was cancelled."""
+        self.check()
+        self.asked = True
 
     def check(self) -> None:
         """Raises StoppedError where the request was cancelled."""
@@ -77,7 +83,7 @@ class _Speaker:
         self.name = inner.name
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
-        self._call.check()
+        self._call.begin()
         try:
             generations = self._all(prompts, max_new_tokens)
         except GroundtoneError as error:
@@ -89,7 +95,7 @@ class _Speaker:
         return cut
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int) -> Iterator[str]:
-        self._call.check()
+        self._call.begin()
         if isinstance(self._inner, BatchedModel):
             ticket = self._submit(self._inner, prompt, max_new_tokens)
             yield from settled(self._growing(ticket.pieces()), stops=self._call.stops)

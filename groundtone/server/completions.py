@@ -27,8 +27,7 @@ async def chat(request: Request, asked: ChatRequest, caller: CallerOf) -> Respon
     """Answer the last message of a conversation, from the documents where the model id says so."""
     state = of(request)
     question, history, ignored = conversation(asked.messages)
-    length = asked.max_completion_tokens or asked.max_tokens
-    wanted = wanted_of(asked, question, state, history=history, max_tokens=length, ignored=ignored)
+    wanted = wanted_of(asked, question, state, history=history, ignored=ignored)
     await state.check_model(caller, asked.model)
     replies = [Reply(state, caller, wanted)]
     if asked.stream:
@@ -41,9 +40,7 @@ async def complete(request: Request, asked: CompletionRequest, caller: CallerOf)
     """Answer each prompt as a question without a conversation before it."""
     state = of(request)
     prompts = texts(asked.prompt)
-    wanted = [
-        wanted_of(asked, prompt, state, history=(), max_tokens=asked.max_tokens, ignored=[]) for prompt in prompts
-    ]
+    wanted = [wanted_of(asked, prompt, state) for prompt in prompts]
     await state.check_model(caller, asked.model)
     replies = _started(state, caller, wanted)
     shape = _Text(replies, echoed=prompts if asked.echo else [""] * len(prompts))
@@ -215,5 +212,5 @@ def _head(shape: _Chat | _Text, replies: Sequence[Reply]) -> dict[str, Any]:
 
 def _grounding(replies: Sequence[Reply], answers: Sequence[Answer]) -> dict[str, Any] | list[dict[str, Any]]:
     """Of the only answer; of several, a list in their order."""
-    found = [grounding(a, ignored=r.wanted.ignored) for r, a in zip(replies, answers, strict=True)]
+    found = [grounding(a, ignored=r.ignored) for r, a in zip(replies, answers, strict=True)]
     return found[0] if len(found) == 1 else found

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from groundtone.courtesy import plain_reply
+from groundtone.drafting import LONGEST_CHARS
 from groundtone.errors import UserError
 from groundtone.server.arms import unknown_model
 from groundtone.server.calls import Call
@@ -28,18 +30,23 @@ class Wanted:
     stops: tuple[str, ...]
     whole: bool = True  # nobody reads it in pieces
     ignored: tuple[str, ...] = ()  # what the client sent and nothing looks at
+    bound: str = ""  # the field that the client bounded the reply's length with
 
 
 def wanted_of(
-    asked: Asked, question: str, state: State, *, history: tuple[Turn, ...], max_tokens: int | None, ignored: list[str]
+    asked: Asked, question: str, state: State, *, history: tuple[Turn, ...] = (), ignored: Sequence[str] = ()
 ) -> Wanted:
-    """The question of a request, its reply's length within the server's bound. Raises 400 for an empty one."""
+    """The question of a request, its reply's length within the server's bound. Raises 400 for an empty or long one."""
     if not question.strip():
         raise ApiError(400, "the question is empty: write what you want to know", param="messages")
+    if len(question) > LONGEST_CHARS:
+        message = f"the question has {len(question)} characters, {LONGEST_CHARS} are read: shorten it"
+        raise ApiError(400, message, param="messages", code="question_too_long")
     given = state.settings
-    length = min(max_tokens or given.model.max_new_tokens, given.server.max_tokens)
-    fields = [name[:64] for name in list(asked.model_extra or {})[:32]]
-    return Wanted(asked.model, question, history, length, asked.stops, not asked.stream, (*ignored, *fields))
+    bound, *beaten = [*asked.bounds, ""]
+    length = min(asked.bounds.get(bound, given.model.max_new_tokens), given.server.max_tokens)
+    fields = [*filter(None, beaten), *(name[:64] for name in list(asked.model_extra or {})[:32])]
+    return Wanted(asked.model, question, history, length, asked.stops, not asked.stream, (*ignored, *fields), bound)
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...], list[str]]:
@@ -76,6 +83,7 @@ class Reply:
         self._state = state
         self._caller = caller
         self._call = Call(stops=wanted.stops, whole=wanted.whole)
+        self._answer: Answer | None = None
         self._began = time.perf_counter()
         self._work: Work[str | Answer] = Work(
             state.desk, self._produce, cancel=self._call.cancel, timeout_s=state.settings.server.timeout_s
@@ -91,6 +99,7 @@ class Reply:
                     metrics.first_s.observe(time.perf_counter() - self._began)
                     first = False
                 if isinstance(part, Answer):
+                    self._answer = part
                     end = "refused" if part.refused else self.finish
                     metrics.whole_s.observe(time.perf_counter() - self._began)
                 yield part
@@ -118,8 +127,26 @@ class Reply:
 
     @property
     def finish(self) -> str:
-        """Why the reply ended: "stop" or "length"."""
-        return self._call.finish
+        """Why the reply ended: "stop" or "length"; text that no model wrote is whole."""
+        return "stop" if self._replaced else self._call.finish
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What the client sent that had no effect on the answer; complete once the answer is there."""
+        said = self._answer.text if self._answer else ""
+        stop = ("stop",) if any(stop and stop in said for stop in self.wanted.stops) else ()
+        bound = (self.wanted.bound,) if self.wanted.bound and self._replaced else ()
+        return (*self.wanted.ignored, *stop, *bound)
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether the answer is none of the model's: a refusal of ours, a quotation, a fixed reply to a greeting."""
+        answer = self._answer
+        if answer is None:
+            return False
+        if not self._call.asked or answer.refused_by == "check" or "quoted_because" in answer.provenance:
+            return True
+        return "courtesy" in answer.provenance and plain_reply(self.wanted.question) in answer.text
 
     @property
     def usage(self) -> dict[str, Any] | None:

@@ -64,12 +64,23 @@ class Asked(BaseModel):
         """The stop texts as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The fields that bound the reply's length, in tokens; the first one counts."""
+        return {"max_tokens": self.max_tokens} if self.max_tokens else {}
+
 
 class ChatRequest(Asked):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Tokens | None = None
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """As above, OpenAI's newer name first."""
+        newer = {"max_completion_tokens": self.max_completion_tokens} if self.max_completion_tokens else {}
+        return newer | super().bounds
 
 
 class CompletionRequest(Asked):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from groundtone.addresses import is_loopback
 from groundtone.feedback import Feedback
 from groundtone.keys import Key, KeyFile
 from groundtone.models.encoders import Encoder, load_encoder
@@ -49,6 +50,7 @@ class State:
     feedback: Feedback
     metrics: Metrics
     _encoder: Encoder | None = None
+    _asking: bool = False  # stays, once true
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -57,7 +59,7 @@ class State:
         given = settings.server
         arms = Arms(project, settings)
         desk = Desk(running=given.max_running, waiting=given.max_waiting)
-        return cls(
+        state = cls(
             project,
             settings,
             arms,
@@ -68,6 +70,8 @@ class State:
             Feedback(project.feedback_path),
             Metrics(inside=lambda: desk.inside, rows=lambda: arms.engine.running if arms.engine else 0),
         )
+        state.asks_for_keys()
+        return state
 
     def close(self) -> None:
         """Drop whoever waits, finish what is in work, stop the model."""
@@ -83,9 +87,11 @@ class State:
             return self._encoder
 
     def asks_for_keys(self) -> bool:
-        """Whether a caller needs a key."""
-        given = self.settings.server.auth
-        return given == "always" or (given == "auto" and self.keys.path.exists())
+        """Whether a caller needs a key. A server that asked once goes on: a file that is gone opens no door."""
+        given = self.settings.server
+        if given.auth == "auto" and not self._asking:
+            self._asking = self.keys.path.exists() or not is_loopback(given.host)
+        return given.auth == "always" or self._asking
 
     async def caller(self, request: Request) -> Caller:
         """Who sends this request. Raises 401 without a valid key where one is asked for, 429 above the rate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 from itertools import pairwise
 
 import pytest
@@ -86,6 +87,15 @@ def test_a_full_stop_that_ends_nothing_does_not_split(whole: str) -> None:
 )
 def test_sentence_borders(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["e.g. " * 40_000, "A. " * 40_000, "1. e.g. " * 20_000, "|--|" + " " * 4_000 + "x"], ids=len
+)
+def test_a_long_tangle_takes_no_long_time(text: str) -> None:
+    began = time.perf_counter()
+    sentence_spans(text)
+    assert time.perf_counter() - began < 2
 
 
 CELL = (

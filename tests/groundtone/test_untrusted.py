@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,19 +11,18 @@ from hypothesis import strategies as st
 from groundtone import prompts
 from groundtone.events import Cited, Token, reading
 from groundtone.grounding import cite, select
-from groundtone.inert import inert, settled_end
+from groundtone.inert import inert, settled
 from groundtone.languages import answer_language
 from groundtone.planted import honest, is_order, orders, stretch
 from groundtone.text import sentence_spans
 from groundtone.types import Hit, Passage, VoicePair
 from groundtone.untrusted import as_data, without_tokens
 
+PARTS = ["a", " ", "[1]", "[9]", "[", "]", "(", ")", "!", "<b>", "<", "1", "http://e.x", ". ", "\n", ":", "\x1b[3"]
 PIECES = st.lists(
-    st.sampled_from(
-        ["a", " ", "[1]", "[9]", "[", "]", "(", ")", "!", "<b>", "<", "1", "http://e.x", ". ", "\n", ":", "\x1b[3"]
-    ),
-    max_size=14,
+    st.sampled_from([*PARTS, "\u200b", "\x1b", "\x1b]", "\x07", "\x00", "[]", "()", "](", "![", "x" * 395]), max_size=14
 )
+HOSTILE = st.text(alphabet="[]()!\n 1a<:\u200b\x1b", max_size=24)
 
 
 def hit(text: str, heading: str = "") -> Hit:
@@ -64,6 +65,14 @@ def test_twice_is_once(text: str) -> None:
         ("<script>x</script> 3 < 4", "< script>x< /script> 3 < 4"),
         ("\x1b[31mred\x1b]0;title\x07", "red"),
         ("It costs €4 [1].", "It costs €4 [1]."),
+        ("[a](http://e.x/(b))", "[a] (http://e.x/(b))"),
+        ("[a [b] c](http://e.x)", "[a [b] c] (http://e.x)"),
+        ("[a\nb](http://e.x)", "[a\nb] (http://e.x)"),
+        ("[[[a](b)](c)](d)", "a (b) (c) (d)"),
+        ("[a](  <b> 'c d')", "a (b)"),
+        ("[[a]()](b)", "a (b)"),
+        ("[1]()(b)", "[1] (b)"),
+        ("[](\u200b)", ""),
     ],
 )
 def test_nothing_in_an_answer_is_live(said: str, shown: str) -> None:
@@ -73,13 +82,25 @@ def test_nothing_in_an_answer_is_live(said: str, shown: str) -> None:
 @example(["[1]", "(", "\n", ")"])
 @example(["[9", "[9]", "]"])
 @example(["[1](", "\n", "http://e.x", "\n", "a", ")"])
-@given(PIECES)
-def test_streamed_pieces_join_to_the_answer_or_to_its_beginning(pieces: list[str]) -> None:
+@example(list("[]\u200b()"))
+@example(list("[1\n[9]1]"))
+@example(list("[1[9]"))
+@example(["[", "a", "]", "(", "x" * 500, ")"])
+@given(PIECES | HOSTILE.map(list))
+def test_streamed_pieces_join_to_the_answer(pieces: list[str]) -> None:
     snippets = select([hit("It weighs 21 kg.")], context="passages", context_tokens=99)
     whole = cite(inert("".join(pieces)).strip(), snippets).text
     sent = "".join(event.text for event in reading(pieces, snippets) if isinstance(event, Token))
-    assert whole.strip() == sent.strip()
+    assert whole == sent
     assert "[9]" not in sent
+    assert "](" not in sent
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000 + "](x)" * 20_000, "[](" + " " * 20_000, "[1](x[" * 20_000])
+def test_a_long_tangle_of_links_takes_no_long_time(text: str) -> None:
+    began = time.perf_counter()
+    assert "](" not in inert(text)
+    assert time.perf_counter() - began < 2
 
 
 def test_a_citation_comes_with_its_marker_and_before_what_follows() -> None:
@@ -89,10 +110,9 @@ def test_a_citation_comes_with_its_marker_and_before_what_follows() -> None:
     assert kinds.count(Cited) == 1
 
 
-@given(st.text(alphabet="ab [1](x)!<\n", max_size=40), st.text(alphabet="ab [1](x)!<\n", max_size=10))
+@given(HOSTILE, st.text(alphabet="ab [1](x)!<\n\u200b", max_size=10))
 def test_what_is_settled_stays(text: str, more: str) -> None:
-    settled = inert(text[: settled_end(text)])
-    assert inert(text + more).startswith(settled)
+    assert inert(text + more).startswith(settled(text))
 
 
 ORDERS = [

@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 
 import pytest
@@ -135,3 +136,24 @@ def test_one_number_in_two_units_is_two_values(a, b):
 )
 def test_units_of_one_dimension_are_converted(a, b):
     assert only(a).same_as(only(b))
+
+
+@pytest.mark.parametrize("piece", ["1 ", "+1 1 ", "A1b ", "a.", "Within ", "x Ab 1 ", "a@b."])
+def test_a_long_tangle_of_values_takes_no_long_time(piece):
+    text = piece * (64_000 // len(piece))
+    began = time.perf_counter()
+    find_values(text)
+    find_names(text)
+    assert time.perf_counter() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "mails"),
+    [
+        ("Write to desk@a.example.", ["desk@a.example"]),
+        ("a@b.c+x@d.e", ["a@b.c", "+x@d.e"]),
+        ("a.b @ c.d e@f", []),
+    ],
+)
+def test_addresses_are_found_between_words_that_look_like_their_beginning(text, mails):
+    assert [v.text for v in find_values(text) if v.kind == "mail"] == mails

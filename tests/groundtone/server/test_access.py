@@ -17,6 +17,7 @@ from groundtone.project import Project
 from groundtone.server.errors import ApiError
 from groundtone.server.limits import Rates
 from groundtone.server.run import check_open
+from groundtone.server.state import State
 from groundtone.settings import load_settings
 from tests.groundtone.server.conftest import REPLY, Start, add_run, make_project
 
@@ -91,6 +92,25 @@ def test_a_key_is_asked_for_once_there_is_one_and_never_logged(
     served.state.keys.revoke("ada")
     assert post(served.url, text).status_code == 401, "revoking the last key does not open the door"
     assert text not in caplog.text
+
+
+def test_a_running_server_goes_on_asking_when_its_keys_are_deleted(project: Project, start: Start) -> None:
+    text = KeyFile(project.keys_path).add("ada")
+    served = start(project)
+    project.keys_path.unlink()
+    assert [post(served.url, key).status_code for key in (None, text)] == [401, 401]
+    again = served.state.keys.add("ben")
+    assert post(served.url, again).status_code == 200
+    project.keys_path.unlink()
+    assert post(served.url, again).status_code == 401
+
+
+def test_a_server_beyond_this_machine_asks_from_the_first_request_on(project: Project) -> None:
+    state = State.of(project, load_settings(project.root, ["server.host=0.0.0.0"]))
+    try:
+        assert state.asks_for_keys()
+    finally:
+        state.close()
 
 
 def test_groups_limit_what_is_found_and_models_what_may_be_asked(project: Project, start: Start) -> None:
