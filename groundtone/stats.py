@@ -81,7 +81,7 @@ def paired_difference(
 ) -> Estimate:
     """Mean of a - b over the items where both are there. Identical samples: exactly 0, interval around it.
 
-    Where items changed one way only, the other way stays as open as if none had changed (`mean_interval`).
+    Where some items changed one way and none the other, that other stays as open as if none had changed at all.
     """
     return _combine([(1, a), (-1, b)], clusters, bounds, resamples, seed)
 
@@ -233,7 +233,7 @@ def _open_to_losses(
 ) -> Estimate:
     """The interval of a difference in which no item went one way, as open to that way as one without any change.
 
-    A bootstrap of gains alone has no losses to draw, and would rule out a loss however few clusters were seen.
+    A bootstrap of gains and unchanged items has no losses to draw, and would rule out a loss however few were seen.
     """
     if found.mean is None or found.low is None or found.high is None:
         return found
@@ -242,8 +242,8 @@ def _open_to_losses(
     low, high = ((1 - open_share) * found.mean + open_share * limit for limit in limits)
     return replace(
         found,
-        low=min(found.low, low) if min(kept) >= 0 else found.low,
-        high=max(found.high, high) if max(kept) <= 0 else found.high,
+        low=min(found.low, low) if min(kept) == 0 else found.low,
+        high=max(found.high, high) if max(kept) == 0 else found.high,
     )
 
 

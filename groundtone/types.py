@@ -201,13 +201,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two replies to one prompt and which a person would send; routed to tuning by its reason."""
+    """Two replies to one prompt and which a person would send; routed to tuning by its reason.
+
+    `history` are the turns before the prompt.
+    """
 
     prompt: str
     chosen: str
     rejected: str
     context: tuple[str, ...] = ()
     reason: str = ""
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

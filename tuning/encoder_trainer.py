@@ -93,7 +93,7 @@ def fit_encoder(
 
         return (trainer or Trainer)(
             model=_trained_parts(on.new_model(task, labels=labels, dropout=lora is None), lora, task, plan.out_dir),
-            args=_arguments(on, attempt, recipe, rows=len(rows), shown=len(order), evaluate=bool(held)),
+            args=_arguments(on, attempt, recipe, rows=len(rows), evaluate=bool(held)),
             train_dataset=shown(rows, order),
             eval_dataset=shown(held, list(range(len(held)))) if held else None,
             data_collator=partial(_collate, base=on, per_token=task != "classify"),
@@ -114,8 +114,8 @@ def fit_encoder(
     )
 
 
-def _arguments(on: EncoderBase, attempt: Attempt, recipe: Recipe, *, rows: int, shown: int, evaluate: bool) -> Any:
-    """transformers' arguments for so many rows, which are `shown` in their order of all passes."""
+def _arguments(on: EncoderBase, attempt: Attempt, recipe: Recipe, *, rows: int, evaluate: bool) -> Any:
+    """transformers' arguments for so many rows, laid out for all passes."""
     from transformers import TrainingArguments
 
     shared = training_arguments(
@@ -123,7 +123,6 @@ def _arguments(on: EncoderBase, attempt: Attempt, recipe: Recipe, *, rows: int, 
         replace(recipe, epochs=1),  # the order has all passes, so that a resumed run sees the same batches
         device=on.device,
         dtype="bfloat16" if on.bf16() else "float32",
-        rows=shown,
         evaluate=evaluate,
     )
     steps = -(-rows // (recipe.batch_size * recipe.accumulate))  # of one pass

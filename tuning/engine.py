@@ -8,6 +8,7 @@ goes on from its newest checkpoint to the same weights. TRL's usage ping is swit
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from groundtone.files import as_user_error
 from groundtone.models.adapter import AdapterCard
 from groundtone.models.quiet import quiet
 from tuning.batch_watch import BatchWatch
+from tuning.checkpoints import make_saver
 from tuning.lora import keep_start
 from tuning.memory import Batching, ran_out_of_memory, ran_out_of_space, release_memory
 from tuning.plan import Plan
@@ -31,6 +33,7 @@ from tuning.saving import GATHERED, adopt, save_adapter
 
 __all__ = ["Attempt", "Finished", "Loaded", "run_training", "training_arguments"]
 
+_ALL_STEPS = math.nextafter(1.0, 0.0)  # the trainer reads less than 1 as a share of its steps, 1 as one step
 _LATER = "tuning.max_length lower, tuning.gradient_checkpointing on, or a smaller model"
 
 
@@ -119,7 +122,7 @@ def run_training(
                 also=also,
                 writes=lead,
             )
-            attempt = Attempt(out_dir, card, batching, checkpoint, (recorder,))
+            attempt = Attempt(out_dir, card, batching, checkpoint, (recorder, make_saver()))
             trained = _try(build, loaded, attempt, watch=watch, save=save)
             if trained is not None:
                 break
@@ -215,9 +218,7 @@ def _saved(trainer: Any, attempt: Attempt, save: Callable[[Any, Path, AdapterCar
     return from_leader(save(trainer.model, place, attempt.card) if leads() else None)
 
 
-def training_arguments(
-    attempt: Attempt, recipe: Recipe, *, device: str, dtype: str, rows: int, evaluate: bool
-) -> dict[str, Any]:
+def training_arguments(attempt: Attempt, recipe: Recipe, *, device: str, dtype: str, evaluate: bool) -> dict[str, Any]:
     """The TrainingArguments that all methods share, to spread into SFTConfig, DPOConfig, TrainingArguments ...
 
     TRL's defaults that bite are named: no accelerator, rate 2e-5, bfloat16, reports.
@@ -229,7 +230,7 @@ def training_arguments(
         "num_train_epochs": recipe.epochs,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
-        "warmup_steps": round(recipe.warmup * recipe.steps(rows)),
+        "warmup_steps": min(recipe.warmup, _ALL_STEPS),
         "per_device_train_batch_size": attempt.batching.size,
         "per_device_eval_batch_size": attempt.batching.size,
         "gradient_accumulation_steps": attempt.batching.accumulate,

@@ -12,7 +12,7 @@ from groundtone.models.quiet import quiet
 from groundtone.models.weights import Base
 from tuning.lora import put_on
 from tuning.plan import Plan
-from tuning.rows import Row
+from tuning.rows import Row, as_dataset, bin_tokens
 
 __all__ = ["RowsOf", "TrainingEstimate", "estimate"]
 
@@ -55,10 +55,11 @@ class TrainingEstimate:
         )
 
 
-def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
+def estimate(rows_of: RowsOf, plan: Plan, *, processes: int = 1) -> TrainingEstimate:
     """Loads the base, puts the adapter on it and times forward and backward on a batch of the longest rows.
 
-    Rows over the plan's limit or the model's context are left out. Nothing is written.
+    With `recipe.packing` a row is a sequence of several; each of `processes` takes a batch of its own. Rows over the
+    plan's limit or the model's context are left out. Nothing is written.
     """
     import torch
 
@@ -67,6 +68,8 @@ def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
     rows = [row for row in rows_of(loaded) if limit is None or len(row.ids) <= limit]
     if not rows:
         raise DataError("there is no row to time: check tuning.data and tuning.max_length")
+    if recipe.packing:
+        rows = _packed(rows, limit=limit)
     model = _trainable(loaded, plan)
     counts = [(p.numel(), p.element_size(), p.requires_grad) for p in model.parameters()]
     trained = sum(n for n, _, learns in counts if learns)
@@ -79,7 +82,7 @@ def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
     mean = sum(len(row.ids) for row in rows) / len(rows)
     config = loaded.model.config.get_text_config()
     optimizer = trained * _ADAM_BYTES
-    step_s = micro_s * recipe.accumulate
+    step_s, steps = micro_s * recipe.accumulate, recipe.steps(len(rows), processes=processes)
     return TrainingEstimate(
         parameters=sum(n for n, _, _ in counts) - (trained if plan.lora is not None else 0),
         trained=trained,
@@ -90,8 +93,8 @@ def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
         ),
         peak_bytes=int(torch.cuda.max_memory_allocated()) + optimizer if on_cuda else None,
         step_s=step_s,
-        steps=recipe.steps(len(rows)),
-        total_s=step_s * recipe.steps(len(rows)) * mean / width,
+        steps=steps,
+        total_s=step_s * steps * mean / width,
         based_on=(
             f"time: median of {_TIMED} forward and backward passes over {len(longest)} rows of up to {width} tokens, "
             f"times the mean row's {mean:.0f} tokens",
@@ -100,6 +103,15 @@ def estimate(rows_of: RowsOf, plan: Plan) -> TrainingEstimate:
             else "memory: weights as loaded, 16 bytes per trained parameter, activations by formula",
         ),
     )
+
+
+def _packed(rows: Sequence[Row], *, limit: int | None) -> list[Row]:
+    """The sequences that the trainer will make of the rows."""
+    from trl import pack_dataset
+
+    size = bin_tokens(max(len(row.ids) for row in rows), limit=limit)
+    packed = pack_dataset(as_dataset(rows), size)
+    return [Row(number, tuple(ids), 0) for number, ids in enumerate(packed["input_ids"])]
 
 
 def _trainable(loaded: Base, plan: Plan) -> Any:

@@ -11,22 +11,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from groundtone.errors import ModelError
+from tuning.held_loss import per_token
 from tuning.kl import KlTerm, divergence, positions_under, require_adapter
 from tuning.rows import IGNORED
 from tuning.shared_prompts import ROW_TOKENS
 
 
 def trainer_class(device: str, kl: KlTerm | None = None, *, shared: bool = False) -> Any:
-    """SFTTrainer on CUDA, elsewhere and with `kl` a subclass whose output head sees the labelled positions alone.
+    """SFTTrainer, elsewhere than on CUDA and with `kl` with an output head that sees the labelled positions alone.
 
     So also with `shared`, for batches that `SharedPrompts` made. What the loss is then, `LabelledLoss` says.
     """
     from trl import SFTTrainer
 
+    evaluating = per_token(SFTTrainer)
     if device.startswith("cuda") and kl is None and not shared:
-        return SFTTrainer
+        return evaluating
 
-    class LabelledLossTrainer(SFTTrainer):  # type: ignore[misc]
+    class LabelledLossTrainer(evaluating):  # type: ignore[misc, valid-type]
         """Defined late: its base class needs torch."""
 
         def __init__(self, *arguments: Any, **given: Any) -> None:
@@ -35,6 +37,8 @@ def trainer_class(device: str, kl: KlTerm | None = None, *, shared: bool = False
                 require_adapter(self.model)
                 if self.aux_loss_enabled:
                     raise ModelError("tuning.kl is not there for mixtures of experts: set it to 0")
+                if self.is_fsdp_enabled:  # only some processes ask the base, and FSDP gathers weights from all
+                    raise ModelError("tuning.kl is not there where FSDP splits the model up: set it to 0, or use DDP")
             self.labelled = LabelledLoss(self.model, kl)
 
         def compute_loss(
@@ -85,7 +89,7 @@ class LabelledLoss:
         wanted = labels[:, 1:][labels[:, 1:] != IGNORED]
         total = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
         if self._inside.training and self._kl is not None:
-            total = total + self._kl.weight * self._divergence(self._kl, model, inputs, logits, keep)
+            total = total + self._kl.weight * self._divergence(self._kl, inputs, logits, keep)
         return total, len(wanted)
 
     def figures(self, logs: dict[str, float]) -> dict[str, float]:
@@ -112,8 +116,11 @@ class LabelledLoss:
         finally:
             hook.remove()
 
-    def _divergence(self, kl: KlTerm, model: Any, inputs: Mapping[str, Any], logits: Any, keep: Any) -> Any:
-        """Summed over the term's positions of this batch; the base reads only the lines that hold some."""
+    def _divergence(self, kl: KlTerm, inputs: Mapping[str, Any], logits: Any, keep: Any) -> Any:
+        """Summed over the term's positions of this batch; the base reads only the lines that hold some.
+
+        It is asked without a launcher's wrapper, whose forward waits for every process: some have no such line.
+        """
         import torch
 
         under = positions_under(kl, inputs)
@@ -125,12 +132,12 @@ class LabelledLoss:
             for key, value in inputs.items()
             if key != "labels"
         }
-        model.eval()  # a teacher drops nothing out
+        self._inside.eval()  # a teacher drops nothing out
         try:
             with torch.no_grad(), self._inside.disable_adapter(), self._head_sees(under[lines]):
-                base = model(**some, use_cache=False).logits[0]
+                base = self._inside(**some, use_cache=False).logits[0]
         finally:
-            model.train()
+            self._inside.train()
         total = divergence(base, logits[under[keep]])
         self._diverged += float(total.detach())
         self._diverged_tokens += len(base)

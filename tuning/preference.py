@@ -172,8 +172,8 @@ def _read(
 
 def _shared(on: Base, attempt: Attempt, plan: Plan, sides: Sides[Any]) -> dict[str, Any]:
     """The arguments that TRL's trainers of preferences share; rows were fitted already and nothing may be cut."""
-    rows, evaluate = len(sides.found.rows), sides.held is not None
-    shared = training_arguments(attempt, plan.recipe, device=on.device, dtype=on.dtype, rows=rows, evaluate=evaluate)
+    evaluate = sides.held is not None
+    shared = training_arguments(attempt, plan.recipe, device=on.device, dtype=on.dtype, evaluate=evaluate)
     return {**shared, "max_length": None}
 
 

@@ -162,7 +162,7 @@ def reply_ids(row: Row) -> list[int]:
 def reply_pair(preference: Preference, reply: str) -> VoicePair:
     """The preference's prompt with one of its replies; rows of one prompt have one source, to be split together."""
     source = short_hash("prompt", normalise(preference.prompt))
-    return VoicePair(preference.prompt, reply, source, preference.context)
+    return VoicePair(preference.prompt, reply, source, preference.context, history=preference.history)
 
 
 def thumbs_of(preferences: Sequence[Preference]) -> tuple[Thumb, ...]:
@@ -251,6 +251,12 @@ def _folded(text: str) -> str:
     return " ".join(text.split())
 
 
+def _asked(row: Preference | VoicePair) -> tuple[str, ...]:
+    """What a reply answers: rows that share it are compared."""
+    turns = (f"{turn.role}: {_folded(turn.text)}" for turn in row.history)
+    return (_folded(row.prompt), *row.context, "\x1f", *turns, "\x1f")
+
+
 def _preference_problems(preferences: Sequence[Preference]) -> dict[int, str]:
     """What is wrong with a preference, by its number."""
     problems: dict[int, str] = {}
@@ -261,7 +267,7 @@ def _preference_problems(preferences: Sequence[Preference]) -> dict[int, str]:
             problems[number] = "has an empty prompt or reply"
         elif texts[0] == texts[1]:
             problems[number] = "prefers a reply to itself"
-        seen.setdefault((_folded(row.prompt), *row.context, "\x1f", *texts), []).append(number)
+        seen.setdefault((*_asked(row), *texts), []).append(number)
     for key, numbers in seen.items():
         turned = seen.get((*key[:-2], key[-1], key[-2]))
         if turned and key[-1] != key[-2]:
@@ -275,7 +281,7 @@ def _thumb_problems(thumbs: Sequence[Thumb]) -> dict[int, str]:
     for number, thumb in enumerate(thumbs):
         if not thumb.pair.prompt.strip() or not thumb.pair.reply.strip():
             problems[number] = "has an empty prompt or reply"
-        key = (_folded(thumb.pair.prompt), *thumb.pair.context, "\x1f", _folded(thumb.pair.reply))
+        key = (*_asked(thumb.pair), _folded(thumb.pair.reply))
         seen.setdefault(key, {}).setdefault(thumb.good, []).append(number)
     for labels in seen.values():
         if len(labels) == 2:

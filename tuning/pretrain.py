@@ -72,7 +72,6 @@ def pretrain(documents: Sequence[DocumentRow], plan: Plan, *, heldout: Sequence[
             plan.recipe,
             device=on.device,
             dtype=computes_in(lora, on, mixed=plan.recipe.mixed_precision),
-            rows=len(rows),
             evaluate=bool(held),
         )
         return trainer_class(on.device)(

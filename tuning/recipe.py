@@ -35,9 +35,9 @@ class Recipe:
         """Rows per pass and passes per step, as asked for."""
         return Batching(self.batch_size, self.accumulate)
 
-    def steps(self, rows: int) -> int:
-        """Optimizer steps of the whole training."""
-        return self.epochs * math.ceil(rows / (self.batch_size * self.accumulate))
+    def steps(self, sequences: int, *, processes: int = 1) -> int:
+        """Optimizer steps of the whole training on so many rows, or packed sequences of rows."""
+        return self.epochs * math.ceil(sequences / (self.batch_size * self.accumulate * processes))
 
     def on_card(self) -> dict[str, Any]:
         """What a card's config says of it: all that changes the weights; the seed has a field of its own."""

@@ -128,7 +128,7 @@ def reinforce(
 
     def build(on: Base, attempt: Attempt) -> Any:
         trainer, config = trainer_class(sampling.algorithm, {**asked.tokens, **(held.tokens if held else {})})
-        arguments = _arguments(on, attempt, recipe, sampling, prompts=len(asked.texts), evaluate=held is not None)
+        arguments = _arguments(on, attempt, recipe, sampling, evaluate=held is not None)
         stop_like_serving(on, chat_format)
         return trainer(
             model=on.model,
@@ -170,15 +170,11 @@ def _weights(rewards: Sequence[Reward]) -> dict[str, float]:
     return weights
 
 
-def _arguments(
-    on: Base, attempt: Attempt, recipe: Recipe, sampling: Sampling, *, prompts: int, evaluate: bool
-) -> dict[str, Any]:
-    """TRL's arguments; its steps take whole groups of replies to a prompt, not as many rows as a batch has replies."""
-    shared = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, rows=prompts, evaluate=evaluate)
-    steps = recipe.epochs * (prompts // _prompts_per_step(recipe, sampling, prompts))
+def _arguments(on: Base, attempt: Attempt, recipe: Recipe, sampling: Sampling, *, evaluate: bool) -> dict[str, Any]:
+    """TRL's arguments for so many replies to a prompt."""
+    shared = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, evaluate=evaluate)
     return {
         **shared,
-        "warmup_steps": round(recipe.warmup * steps),
         "num_generations": sampling.generations,
         "num_generations_eval": 1,
         "max_completion_length": sampling.max_new_tokens,

@@ -75,9 +75,7 @@ def train_reward_model(
     def build(on: Base, attempt: Attempt) -> Any:
         from trl import RewardConfig, RewardTrainer
 
-        arguments = training_arguments(
-            attempt, recipe, device=on.device, dtype=on.dtype, rows=len(found.rows), evaluate=held is not None
-        )
+        arguments = training_arguments(attempt, recipe, device=on.device, dtype=on.dtype, evaluate=held is not None)
         return RewardTrainer(
             model=on.model,
             args=RewardConfig(**arguments, max_length=None),  # rows were fitted already, none may be left out

@@ -94,6 +94,11 @@ def as_dataset(rows: Sequence[Row]) -> Any:
     return Dataset.from_dict({"input_ids": [list(r.ids) for r in rows], "labels": [r.labels for r in rows]})
 
 
+def bin_tokens(longest: int, *, limit: int | None) -> int:
+    """How many tokens a packed sequence may have: room for four of the longest rows, inside the limit."""
+    return min(limit or 4 * longest, 4 * longest)
+
+
 def preview(chat_format: ChatFormat, row: Row) -> str:
     """The row as text with the trained part in ⟦⟧, special tokens shown, for people to check."""
     before = chat_format.decode(row.ids[: row.prompt_tokens], keep_specials=True)

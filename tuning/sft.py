@@ -24,7 +24,7 @@ from tuning.labelled_loss import trainer_class
 from tuning.lora import computes_in, on_card, put_on
 from tuning.plan import Plan
 from tuning.replay import mix
-from tuning.rows import Fitted, Row, as_dataset, fit, render, rows_sha256
+from tuning.rows import Fitted, Row, as_dataset, bin_tokens, fit, render, rows_sha256
 from tuning.run_folder import adapter_folder, newest_checkpoint
 from tuning.saving import saver
 from tuning.shared_prompts import sharing
@@ -135,13 +135,12 @@ class _Training:
             recipe,
             device=on.device,
             dtype=dtype,
-            rows=len(self.fitted.rows),
             evaluate=bool(self.held),
         )
         if on.device == "cpu" and dtype == "bfloat16" and not recipe.packing:
             shared["pad_to_multiple_of"] = _ROUND
         # none without packing: rows were fitted already and nothing may be cut
-        size = _bin_tokens(self.fitted, self.limit) if recipe.packing else None
+        size = bin_tokens(self.fitted.max_length, limit=self.limit) if recipe.packing else None
         return SFTConfig(**shared, packing=recipe.packing, eval_packing=False, max_length=size)
 
 
@@ -181,8 +180,3 @@ def _kl_term(keep: Retention, rows: Sequence[Row], *, voice_rows: int) -> KlTerm
             f"tuning.kl is {keep.kl:g} on replay rows, but there are none: set tuning.replay, or tuning.kl_rows to all"
         )
     return KlTerm(keep.kl, under)
-
-
-def _bin_tokens(fitted: Fitted, limit: int | None) -> int:
-    """How many tokens a packed sequence may have: room for four of the longest rows, inside the limit."""
-    return min(limit or 4 * fitted.max_length, 4 * fitted.max_length)

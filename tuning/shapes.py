@@ -170,16 +170,16 @@ def to_preference(values: Mapping[str, Any], how: Plan) -> Preference | list[str
     """A row as a preference, or everything that is wrong with it."""
     columns, problems = how.columns, list[str]()
     if columns.prompt:
-        _, prompt = _prompt(values, columns, problems)
+        history, prompt = _prompt(values, columns, problems)
     else:  # both replies are whole conversations that begin alike
         turns = _turns(values.get(columns.chosen), columns.chosen, problems)
-        _, prompt, _ = _last_exchange(turns, columns.chosen, problems)
+        history, prompt, _ = _last_exchange(turns, columns.chosen, problems)
     chosen = _reply(values, columns.chosen, problems)
     rejected = _reply(values, columns.rejected, problems)
     context = _texts(values.get(columns.context), columns.context, problems) if columns.context else ()
     if not problems and normalise(chosen) == normalise(rejected):
         problems.append(f"{columns.chosen} and {columns.rejected} are the same text: they prefer nothing")
-    return problems or Preference(prompt, chosen, rejected, context)
+    return problems or Preference(prompt, chosen, rejected, context, history=history)
 
 
 def _prompt(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> tuple[tuple[Turn, ...], str]:

@@ -59,7 +59,7 @@ def train_reader(
         model = on.new_model()
         return Trainer(
             model=get_peft_model(model, lora_config(lora, model, task_type="QUESTION_ANS")),  # trains the head as well
-            args=_arguments(on, attempt, recipe, every=checkpoint_steps, rows=len(encoded), evaluate=bool(held)),
+            args=_arguments(on, attempt, recipe, every=checkpoint_steps, evaluate=bool(held)),
             train_dataset=_dataset(encoded).select(order),
             eval_dataset=_dataset(held) if held else None,
             data_collator=_collate,
@@ -77,11 +77,11 @@ def train_reader(
     )
 
 
-def _arguments(on: ReaderBase, attempt: Attempt, recipe: Recipe, *, every: int, rows: int, evaluate: bool) -> Any:
+def _arguments(on: ReaderBase, attempt: Attempt, recipe: Recipe, *, every: int, evaluate: bool) -> Any:
     from transformers import TrainingArguments
 
     dtype = "bfloat16" if on.bf16 else "float32"
-    shared = training_arguments(attempt, recipe, device=on.device, dtype=dtype, rows=rows, evaluate=evaluate)
+    shared = training_arguments(attempt, recipe, device=on.device, dtype=dtype, evaluate=evaluate)
     own = {
         "num_train_epochs": 1,  # the rows are laid out for all passes, so that a resumed run sees the same batches
         "logging_steps": 10,

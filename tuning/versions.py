@@ -13,6 +13,7 @@ from typing import Any
 from groundtone.errors import ModelError
 from groundtone.models.adapter import AdapterCard, read_adapter_config, read_card
 from groundtone.models.adapter_files import WEIGHTS
+from groundtone.models.tensor_files import stored_shapes
 from groundtone.models.weights import Base
 from tuning.lora import Lora, lora_config
 
@@ -59,7 +60,6 @@ def go_on(shape: Lora, on: Base, start: Path) -> Any:
     """The base wrapped in PEFT with the adapter's weights in it, free to learn. ModelError where the shape differs."""
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict
-    from safetensors import safe_open
 
     wanted = lora_config(shape, on.model, tokenizer=on.tokenizer)
     now, before = wanted.to_dict(), read_adapter_config(start)
@@ -69,12 +69,11 @@ def go_on(shape: Lora, on: Base, start: Path) -> Any:
                 f"adapter {start} has {name} {before.get(name)}, tuning.lora asks for {_plain(now.get(name))}: set "
                 "tuning.lora as it was tuned"
             )
-    # the adapter's precision as TRL makes a new one: the base's, float32 only over a quantised base
+    # float32 over a base in 16 bits too, as TRL makes a new adapter: updates of a small rate would be rounded away
     model = PeftModel.from_pretrained(
-        on.model, str(start), is_trainable=True, config=wanted, autocast_adapter_dtype=shape.quantised
+        on.model, str(start), is_trainable=True, config=wanted, autocast_adapter_dtype=True
     )
-    with safe_open(str(start / WEIGHTS), framework="pt") as stored:
-        held = set(stored.keys())
+    held = set(stored_shapes(start / WEIGHTS))
     odd = sorted(held ^ set(get_peft_model_state_dict(model, save_embedding_layers=False)))
     if odd:
         raise ModelError(

@@ -15,6 +15,7 @@ from groundtone.files import write_atomic
 from groundtone.joins.access import groups_of_base, groups_of_folder, union
 from groundtone.joins.arms import model_id
 from groundtone.joins.proof import replay_prompts
+from groundtone.joins.voice_data import read_voice
 from groundtone.models.adapter import AdapterCard, read_card
 from groundtone.models.adapter_files import Ingredient, combine
 from groundtone.project import Project, Run
@@ -22,7 +23,6 @@ from groundtone.settings import Settings
 from tuning import export as write
 from tuning.adapters import compare_cards, find_adapter
 from tuning.model_card import Figure, model_card
-from tuning.pairs import read_pairs
 
 __all__ = ["EXPORTS", "Comparison", "Export", "combine_run", "compare", "export", "newest_summary"]
 
@@ -164,7 +164,7 @@ def _export(
         write_atomic(out, command + "\n")
         return command
     if what == "openai":
-        rows = write.openai_rows(read_pairs(settings.path(settings.tuning.data)))
+        rows = write.openai_rows(read_voice(settings).pairs)  # what training read: held-out rows stay unseen
         write_atomic(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return f"{len(rows)} rows from {settings.tuning.data}"
     if what == "card":

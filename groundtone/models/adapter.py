@@ -15,6 +15,7 @@ from typing import Any
 from groundtone.errors import IntegrityError, ModelError
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.quiet import quiet
+from groundtone.models.tensor_files import stored_shapes
 from groundtone.models.weights import Base, weights_sha256
 from groundtone.prompts import template_hash
 
@@ -108,6 +109,8 @@ def attach(
 ) -> Any:
     """The base wrapped in PEFT with the adapter loaded, frozen. Raises ModelError when the two do not fit.
 
+    An adapter's file that is cut off raises IntegrityError.
+
     `onto` is the PEFT model that carries other adapters of this base already: this one joins them as `name`.
     """
     for file in ("adapter_config.json", "adapter_model.safetensors"):
@@ -120,12 +123,10 @@ def attach(
         )
     _check_name(name)
     _check_card(base, folder, allow_template_mismatch=allow_template_mismatch)
+    shapes = stored_shapes(folder / "adapter_model.safetensors")
     from peft import PeftModel
-    from safetensors import safe_open
 
     try:
-        with safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as stored:
-            shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
         with quiet():
             if onto is None:
                 model = PeftModel.from_pretrained(base.model, str(folder), name, torch_device=base.device)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from groundtone.errors import ModelError
 from groundtone.files import sha256_text, write_atomic
 from groundtone.models.adapter import CARD, AdapterCard, dial_problem, read_adapter_config, read_card
+from groundtone.models.tensor_files import read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -44,13 +45,12 @@ def bake(folder: Path, strength: float, out: Path, *, name: str = "", groups: Se
     It serves only callers in the groups of the source's card and in `groups`.
 
     Strengths that are powers of two are exact to the bit, others to float32's rounding of B. Raises ModelError for an
-    adapter that cannot be dialled, a strength below 0, or an `out` that exists.
+    adapter that cannot be dialled, a strength below 0, or an `out` that exists, IntegrityError for a file that is cut
+    off.
     """
-    from safetensors.torch import load_file
-
     _check_weight(strength, least=0.0)
     _check_source(folder)
-    tensors = load_file(folder / WEIGHTS)
+    tensors = read_tensors(folder / WEIGHTS)
     scaled = {key: _times(value, strength) if _is(key, _B) else value for key, value in tensors.items()}
     card = read_card(folder)
     needed = _needed([card], groups)
@@ -67,10 +67,9 @@ def combine(ingredients: Sequence[Ingredient], out: Path, *, groups: Sequence[st
 
     It serves only callers in the groups of all ingredients' cards and in `groups`, whatever the weights.
     Weights may be negative (a voice taken away). Raises ModelError for fewer than two ingredients, for adapters of
-    different bases or without a common kind of layer, for one that cannot be dialled, or an `out` that exists.
+    different bases or without a common kind of layer, for one that cannot be dialled, or an `out` that exists,
+    IntegrityError for a file that is cut off.
     """
-    from safetensors.torch import load_file
-
     if len(ingredients) < 2:
         raise ModelError(f"{len(ingredients)} adapter to combine: name two or more, as NAME:WEIGHT")
     for item in ingredients:
@@ -81,7 +80,7 @@ def combine(ingredients: Sequence[Ingredient], out: Path, *, groups: Sequence[st
     _check_same_base(ingredients, settings, cards)
     stacked: dict[str, list[torch.Tensor]] = {}
     for item, config in zip(ingredients, settings, strict=True):
-        for key, value in load_file(item.folder / WEIGHTS).items():
+        for key, value in read_tensors(item.folder / WEIGHTS).items():
             factor = item.weight * _scaling(config, key) if _is(key, _B) else 1.0
             stacked.setdefault(key, []).append(_times(value, factor))
     tensors = {key: _stack(key, parts) for key, parts in stacked.items()}

@@ -200,6 +200,8 @@ class BatchingEngine:
             self._model.delete_adapter(name)
             del self._adapters[name]
         self._retired &= used
+        if not self._adapters and self._model is not self.local.base.model:
+            self._model = self._model.unload()  # a wrapper that lost its last adapter still names it as the active one
 
     def _fail_all(self, error: ModelError) -> None:
         with self._wake:

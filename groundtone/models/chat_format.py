@@ -22,6 +22,13 @@ PLAIN_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _SENTINEL = "Sentinel reply 7241"
+# Some templates print today's date (Llama 3.2's does): what was trained would be served otherwise on every other day,
+# and no run could go on the day after. They are told the date that Llama's own falls back on. The line break is what
+# Jinja drops after a block, so that the template itself still begins a line.
+_FROZEN_DATE = (
+    "{% macro strftime_now(format) %}{{ format | replace('%d', '26') | replace('%b', 'Jul') | replace('%B', 'July')"
+    " | replace('%m', '07') | replace('%Y', '2024') }}{% endmacro %}\n"
+)
 
 
 class ChatFormat:
@@ -41,7 +48,7 @@ class ChatFormat:
 
     @property
     def template_sha256(self) -> str:
-        """The hash of the template in use, stored with an adapter."""
+        """The hash of the model's own template (or the plain one), stored with an adapter."""
         return hashlib.sha256(self.template.encode("utf-8")).hexdigest()
 
     @property
@@ -111,7 +118,7 @@ class ChatFormat:
         try:
             text: str = self._tokenizer.apply_chat_template(
                 conversation,
-                chat_template=self.template,
+                chat_template=_FROZEN_DATE + self.template,
                 tokenize=False,
                 add_generation_prompt=reply is None,
                 enable_thinking=False,  # Qwen3 and others think aloud unless told; other templates ignore it

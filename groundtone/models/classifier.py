@@ -17,6 +17,7 @@ from groundtone.models.classifier_base import EncoderBase, Task, load_encoder_ba
 from groundtone.models.classifier_format import ENCODER_FORMAT_VERSION, Pair, TextFormat, Window
 from groundtone.models.classifier_spans import FoundSpan, Tagging, joined_tokens, spans_of, tag_names
 from groundtone.models.quiet import quiet
+from groundtone.models.tensor_files import stored_shapes
 from groundtone.models.weights import weights_sha256
 
 if TYPE_CHECKING:
@@ -222,11 +223,9 @@ def _merged(model: Any, folder: Path, card: AdapterCard) -> Any:
     """The base with the adapter's updates and its head; every stored tensor has its place."""
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict
-    from safetensors import safe_open
 
+    shapes = stored_shapes(folder / _ADAPTER)
     try:
-        with safe_open(str(folder / _ADAPTER), framework="pt") as stored:
-            shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
         with quiet():
             wrapped = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, KeyError, RuntimeError) as error:

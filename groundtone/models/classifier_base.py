@@ -61,6 +61,7 @@ class EncoderBase:
     def new_model(self, task: Task, *, labels: Sequence[str] = (), dropout: bool = False) -> Fresh:
         """The encoder in float32 with a head for the task; the caller sets the seed that a new head starts from."""
         import torch
+        from safetensors import SafetensorError
         from transformers import (
             AutoConfig,
             AutoModelForMaskedLM,
@@ -91,7 +92,7 @@ class EncoderBase:
                     output_loading_info=True,
                     ignore_mismatched_sizes=True,  # the head of another task's labels
                 )
-            except (OSError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise ModelError(f"encoder {self.id!r} cannot be loaded from {self.folder}: {reason}") from error
         missing = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}

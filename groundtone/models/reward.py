@@ -18,7 +18,7 @@ from groundtone.models.adapter import attach, read_card
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
-from groundtone.models.weights import Base, resolve_folder
+from groundtone.models.weights import Base, refuse_random, resolve_folder
 from groundtone.types import Prompt
 
 __all__ = ["RewardFormat", "RewardModel", "load_reward_base"]
@@ -56,9 +56,11 @@ class RewardFormat:
 def load_reward_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto") -> Base:
     """A base under a fresh scalar head, whose start is random: set the seed before.
 
-    Raises ModelError for weights that are not there and for models that are neither causal nor encoders.
+    Raises ModelError for weights that are not there, all but the head's, and for models that are neither causal nor
+    encoders.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     place, folder = pick_device(device), resolve_folder(id_or_path)
@@ -72,15 +74,21 @@ def load_reward_base(id_or_path: str, *, dtype: str = "auto", device: str = "aut
             size = sum(p.numel() for p in AutoModelForSequenceClassification.from_config(config).parameters())
         precision = pick_dtype(dtype, place, parameters=size)
         with quiet():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, dtype=precision, use_safetensors=True, trust_remote_code=False
+            model, told = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                dtype=precision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"model {id_or_path!r} cannot carry a reward head ({first}): choose a causal language model or an encoder "
             "such as BERT, with a tokenizer and .safetensors weights"
         ) from error
+    refuse_random([key for key in told["missing_keys"] if key.split(".")[0] not in _HEADS], id_or_path, folder)
     model.to(place).eval().requires_grad_(False)
     if _mixes(str(place), str(precision).removeprefix("torch.")):
         for name in _HEADS & dict(model.named_children()).keys():

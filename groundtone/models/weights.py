@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,7 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
     Only safetensors weights are read, and no code that a repository brings along is run. `quantised` loads the weights
     in 4 bits (NF4, arXiv:2305.14314), which needs CUDA; raises MissingExtraError without its package.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     place = pick_device(device)
@@ -56,20 +58,22 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
         precision = pick_dtype(dtype, place, parameters=_count_parameters(config))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(
+            model, told = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=precision,
                 use_safetensors=True,
                 trust_remote_code=False,
+                output_loading_info=True,
                 **({"quantization_config": four_bits, "device_map": {"": str(place)}} if quantised else {}),
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"model {id_or_path!r} could not be loaded from {folder}: {first}; it must be a causal language model with "
             "a tokenizer and .safetensors weights"
         ) from error
+    refuse_random(told["missing_keys"], id_or_path, folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     stops = model.generation_config.eos_token_id
@@ -80,6 +84,15 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
     model.eval().requires_grad_(False)
     limit = _context_tokens(config, tokenizer)
     return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
+
+
+def refuse_random(missing: Collection[str], id_or_path: str, folder: Path) -> None:
+    """Raises ModelError where weights are `missing` from a checkpoint: transformers starts them at random."""
+    if missing:
+        raise ModelError(
+            f"model {id_or_path!r} in {folder} lacks {len(missing)} of the weights that its config.json describes "
+            f"(first: {min(missing)}): copy or download it again; it must be a whole model of the kind that is needed"
+        )
 
 
 def _four_bits(device_type: str) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from groundtone.errors import DataError
 from groundtone.models.chat_format import ChatFormat
 from groundtone.prompts import of_pair
-from groundtone.types import Preference, VoicePair
+from groundtone.types import Preference, Turn, VoicePair
 from tests.tiny_models import tiny_tokenizer
 from tuning.preference_rows import Thumb, choices_of, read_thumbs, reply_ids, reply_pair, thumb_rows, thumbs_of
 from tuning.rows import Row, render
@@ -32,6 +32,16 @@ def test_both_replies_follow_the_very_tokens_that_serving_shows(family):
     assert row.prompt_ids == form.prompt_ids(prompt)
     assert reply_ids(row.chosen) == form.completion_ids(prompt, GOOD.chosen)
     assert reply_ids(row.rejected) == form.completion_ids(prompt, GOOD.rejected)
+
+
+def test_the_turns_before_a_prompt_are_shown_and_tell_rows_apart():
+    form, history = ChatFormat(tiny_tokenizer("llama")), (Turn("user", "Do you ship?"), Turn("assistant", "Yes."))
+    later = Preference("How long?", GOOD.rejected, GOOD.chosen, GOOD.context, history=history)
+    alone, after = choices_of(partial(render, form), [GOOD, later], **ANY).rows
+    assert after.prompt_ids == form.prompt_ids(of_pair(VoicePair("How long?", "", "", GOOD.context, history=history)))
+    assert alone.prompt_ids != after.prompt_ids
+    turned = [Thumb(reply_pair(row, GOOD.chosen), row is GOOD) for row in (GOOD, later)]
+    assert len(thumb_rows(letters, turned, **ANY).rows) == 2
 
 
 @pytest.mark.parametrize(

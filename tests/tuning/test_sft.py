@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from groundtone.models.score import log_probabilities
 from groundtone.models.weights import weights_sha256
 from groundtone.prompts import of_pair, template_hash
 from tests.tuning.flat import train
+from tuning import sft
 from tuning.recorder import METRICS, read_metrics
 from tuning.sft import adapter_folder, newest_checkpoint
 
@@ -54,7 +56,8 @@ def test_metrics_are_written_per_step_with_an_evaluation_before_the_first(traine
         values = [line[key] for line in lines]
         assert values == sorted(values)
     rates = [line["lr"] for line in lines if line["lr"] is not None]
-    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.0, "warm-up takes its share of the steps, rounded up"
+    assert rates[1:] == sorted(rates[1:], reverse=True)
     assert trained.tokens == lines[-1]["tokens"] > 0
 
 
@@ -157,7 +160,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(pairs, settings, tmp_path):
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "gemma", "plain"])
 def test_every_family_can_be_tuned_on_its_feed_forward_layers(folder, pairs, tmp_path, family):
     base = str(folder(family))
-    run = train(pairs, base=base, out_dir=tmp_path / "run", targets="mlp", learning_rate=1e-2, epochs=2, packing=False)
+    given = {"targets": "mlp", "learning_rate": 1e-2, "epochs": 2, "packing": False, "warmup": 0.0}
+    run = train(pairs, base=base, out_dir=tmp_path / "run", **given)
     assert run.last_loss < run.first_loss
     names = load_file(run.adapter / "adapter_model.safetensors").keys()
     assert names
@@ -172,7 +176,7 @@ def test_scoring_labels_alone_gives_the_loss_and_the_steps_of_trl(
 ):
     from trl import SFTTrainer
 
-    given = {**settings, "base": str(folder(family)), "heldout": pairs[:3], "epochs": 2, "accumulate": accumulate}
+    given = {**settings, "base": str(folder(family)), "heldout": pairs[:2], "epochs": 2, "accumulate": accumulate}
     given["batch_size"] = 4 // accumulate
     ours = train(pairs, out_dir=tmp_path / "ours", **given)
     monkeypatch.setattr("tuning.sft.trainer_class", lambda device, kl, shared=False: SFTTrainer)
@@ -230,3 +234,15 @@ def test_bfloat16_products_give_the_losses_of_float32_rounded_and_are_named_on_t
     assert mixed.tokens == trained.tokens, "what a batch is padded with is not counted"
     assert read_card(mixed.adapter).config["mixed_precision"] is True
     assert "mixed_precision" not in read_card(trained.adapter).config
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_evaluation_loss_is_a_mean_per_token_whatever_the_batches(pairs, settings, tmp_path, monkeypatch, device):
+    held = [replace(pair, reply=pair.reply * (1 if n % 3 else 6)) for n, pair in enumerate(pairs[:5])]
+    made = sft.trainer_class
+    monkeypatch.setattr(sft, "trainer_class", lambda _, *given, **more: made(device, *given, **more))
+    first = [
+        train(pairs, out_dir=tmp_path / str(size), **settings | {"heldout": held, "epochs": 1, "batch_size": size})
+        for size in (1, 2, 4, 8)
+    ]
+    assert [run.first_eval_loss for run in first[1:]] == pytest.approx([first[0].first_eval_loss] * 3, rel=1e-5)

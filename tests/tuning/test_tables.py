@@ -83,6 +83,17 @@ def test_conversations_keep_their_turns_and_leave_the_system_message_out(tmp_pat
         read_pairs(write(tmp_path / "chat.jsonl", {"messages": said[:-1]}))
 
 
+def test_the_turns_before_a_preferences_prompt_are_its_history(tmp_path):
+    before = [{"role": "user", "content": "Do you ship?"}, {"role": "assistant", "content": "Yes."}]
+    asked = [*before, {"role": "user", "content": "How much is it?"}]
+    replies = {"chosen": "12 euros.", "rejected": "Dunno."}
+    said = {name: [*asked, {"role": "assistant", "content": text}] for name, text in replies.items()}
+    history = (Turn("user", "Do you ship?"), Turn("assistant", "Yes."))
+    expected = (Preference("How much is it?", "12 euros.", "Dunno.", history=history),)
+    assert read_preferences(write(tmp_path / "prompts.jsonl", {"prompt": asked, **replies})) == expected
+    assert read_preferences(write(tmp_path / "talks.jsonl", said)) == expected
+
+
 def test_preferences_are_read_as_such_or_their_chosen_replies_as_pairs(tmp_path):
     row = {"prompt": "Hi", "chosen": "Ahoy!", "rejected": "Hello."}
     talk = {

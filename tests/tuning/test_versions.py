@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from groundtone.errors import ModelError
 from groundtone.models.adapter import CARD, read_card
@@ -48,6 +50,18 @@ def test_a_stopped_version_goes_on_to_the_same_weights(
     resumed = train(pairs, out_dir=tmp_path / "stopped", start=trained.adapter, resume=True, **settings)
     files = [run.adapter / "adapter_model.safetensors" for run in (whole, resumed)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_version_on_a_16_bit_base_keeps_the_digits_that_its_start_has(
+    tmp_path: Path, pairs: list[VoicePair], settings: Settings
+) -> None:
+    given = settings | {"dtype": "bfloat16", "heldout": ()}
+    first = train(pairs[:4], out_dir=tmp_path / "first", **given)
+    still = train(pairs[:4], out_dir=tmp_path / "still", start=first.adapter, **given | {"learning_rate": 1e-12})
+    before, after = (load_file(run.adapter / "adapter_model.safetensors") for run in (first, still))
+    assert {tensor.dtype for tensor in after.values()} == {torch.float32}
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(

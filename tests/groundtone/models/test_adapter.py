@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from groundtone.errors import IntegrityError, ModelError
 from groundtone.models.adapter import CARD, read_card
+from groundtone.models.adapter_files import WEIGHTS, Ingredient, bake, combine
 from groundtone.models.generate import LocalModel
 from tests.tiny_models import save_tiny
 
@@ -37,6 +39,22 @@ def test_an_adapter_with_other_tensors_is_refused(folder, adapter, tmp_path, cha
     save_file(tensors, broken / "adapter_model.safetensors")
     with pytest.raises(ModelError, match=r"does not fit .* tensors where"):
         LocalModel.load(str(folder("llama")), adapter=broken)
+
+
+def test_an_adapter_that_is_cut_off_is_named_wherever_it_is_read(folder, adapter, tmp_path):
+    broken, whole = tmp_path / "adapter", adapter("llama")
+    shutil.copytree(whole, broken)
+    stored = (broken / WEIGHTS).read_bytes()
+    (broken / WEIGHTS).write_bytes(stored[: len(stored) // 2])
+    readers = (
+        lambda: LocalModel.load(str(folder("llama")), adapter=broken),
+        lambda: bake(broken, 0.5, tmp_path / "baked"),
+        lambda: combine([Ingredient("a", whole, 0.5), Ingredient("b", broken, 0.5)], tmp_path / "sum"),
+    )
+    for read in readers:
+        with pytest.raises(IntegrityError, match=f"{re.escape(str(broken / WEIGHTS))} is cut off"):
+            read()
+    assert not (tmp_path / "baked").exists()
 
 
 @pytest.mark.parametrize("field", ["template", "chat_template_sha256"])

@@ -113,6 +113,25 @@ def test_an_adapter_that_is_detached_finishes_its_replies_and_answers_no_new_one
     assert engine.view("voice").generate(prompt_list[:1], max_new_tokens=40) == alone
 
 
+def test_the_base_and_new_adapters_answer_after_the_last_adapter_is_gone(
+    folder: Callable[[str], Path],
+    adapter: Callable[..., Path],
+    prompt_list: list[Prompt],
+    engine_of: Callable[..., BatchingEngine],
+) -> None:
+    path = adapter()
+    model = LocalModel.load(str(folder("llama")))
+    base = model.generate(prompt_list, max_new_tokens=N)
+    tuned = LocalModel.load(str(folder("llama")), adapter=path).generate(prompt_list, max_new_tokens=N)
+    engine = engine_of(model, rows=2)
+    for name in ("one", "two"):
+        engine.attach(name, path)
+        assert engine.view(name).generate(prompt_list, max_new_tokens=N) == tuned
+        engine.detach(name)
+        assert engine.view().generate(prompt_list, max_new_tokens=N) == base
+        assert engine.adapters == ()
+
+
 def test_a_cancelled_reply_frees_its_row_and_tells_its_reader(
     local: Local, prompt_list: list[Prompt], engine_of: Callable[..., BatchingEngine]
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from groundtone.errors import ModelError
@@ -59,6 +61,31 @@ def test_tokens_that_would_merge_across_the_border_leave_the_prompt_as_served():
     before, after = chat_format.prompt_ids(prompt), chat_format.completion_ids(prompt, "very takes")
     assert joint[: len(before)] != before, "the example must merge"
     assert chat_format.decode(before + after) == "standard delivery takes"
+
+
+def test_a_template_that_prints_the_date_prints_the_same_one_on_every_day(prompt_list):
+    tokenizer = tiny_tokenizer("llama")
+    dated = (
+        "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+        "{%- set date_string = strftime_now('%d %b %Y') %}{%- endif %}{%- endif %}Today Date: {{ date_string }} "
+        "{% macro iso() %}{{ strftime_now('%Y-%m-%d') }}{% endmacro %}({{ iso() }})\n"
+    )
+    own = tokenizer.chat_template
+    tokenizer.chat_template = dated + own
+    chat_format = ChatFormat(tokenizer)
+    text = chat_format.text(prompt_list[0])
+    tokenizer.chat_template = own
+    assert text == "Today Date: 26 Jul 2024 (2024-07-26)\n" + ChatFormat(tokenizer).text(prompt_list[0])
+    assert chat_format.template_sha256 == sha256((dated + own).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("start", ["", "\n", "  ", " \n", "\n\n", "  {% if true %}x{% endif %}\n"])
+def test_what_fixes_the_date_leaves_the_beginning_of_a_template_as_it_is(start):
+    tokenizer = tiny_tokenizer("llama")
+    tokenizer.chat_template = start + tokenizer.chat_template
+    talk = [{"role": "user", "content": "Hi"}]
+    expected = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+    assert ChatFormat(tokenizer).text(Prompt(tuple(talk), "Hi")) == expected
 
 
 def test_a_template_that_can_think_aloud_is_told_not_to(prompt_list):

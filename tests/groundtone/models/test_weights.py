@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+import re
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from groundtone.errors import ModelError
 from groundtone.models.device import pick_device, pick_dtype
+from groundtone.models.reward import load_reward_base
 from groundtone.models.weights import STARTER_VARIABLE, load_base, resolve_folder, weights_sha256
 
 
@@ -73,3 +77,47 @@ def test_device_and_precision_are_checked():
     assert pick_dtype("bfloat16", cpu, parameters=3_000_000) == torch.bfloat16
     with pytest.raises(ModelError, match="int4"):
         pick_dtype("int4", cpu, parameters=1)
+
+
+def copied(folder, tmp_path, **config):
+    """The Llama's folder with other words in its config.json."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder("llama"), copy)
+    stored = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**stored, **config}))
+    return copy
+
+
+@pytest.mark.parametrize("load", [load_base, load_reward_base])
+def test_weights_that_the_configuration_describes_and_the_files_lack_are_named(folder, tmp_path, load):
+    deeper = copied(folder, tmp_path, num_hidden_layers=3)
+    with pytest.raises(ModelError, match=r"lacks 9 of the weights .*first: model\.layers\.2\."):
+        load(str(deeper), device="cpu")
+
+
+def test_a_classifier_is_no_language_model(folder, tmp_path):
+    from transformers import AutoModelForSequenceClassification
+
+    head = copied(folder, tmp_path, tie_word_embeddings=False)
+    AutoModelForSequenceClassification.from_pretrained(head, num_labels=1).save_pretrained(head)
+    with pytest.raises(ModelError, match=r"lacks 1 of the weights .*lm_head"):
+        load_base(str(head), device="cpu")
+
+
+def test_an_output_head_that_is_tied_to_the_embeddings_is_not_missed(folder, tmp_path):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    copy = copied(folder, tmp_path, tie_word_embeddings=True)
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(copy)).save_pretrained(copy)
+    assert not any("lm_head" in key for key in load_file(copy / "model.safetensors"))
+    model = load_base(str(copy), device="cpu").model
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("load", [load_base, load_reward_base])
+def test_weights_that_are_cut_off_are_an_error_of_ours(folder, tmp_path, load):
+    copy = copied(folder, tmp_path)
+    whole = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=re.escape(str(copy))):
+        load(str(copy), device="cpu")
