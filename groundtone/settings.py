@@ -50,7 +50,7 @@ class AssistantConfig(BaseModel):
         "`groundtone tune` with method span made, or null for nobody.",
     )
     min_answer: float = Field(
-        6.4,
+        5.1,
         description="Where a reader reads: refuse without asking the model when no passage answers better than this "
         "(log-odds of its answer + 16 x search score); -99 never does.",
     )

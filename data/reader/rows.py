@@ -3,7 +3,8 @@
     python -m data.reader.rows PUBLIC_DATA --out data/reader/.groundtone/rows --rounds 4
 
 reads squad2_open, policyqa, qed_nq and the extractive parts of t0_p3_sample below PUBLIC_DATA and writes train.jsonl
-and heldout.jsonl. Held out by document: two Wikipedia articles, four websites, and the dev part of qed_nq. The same
+and heldout.jsonl. To people's questions come questions made by rule (`made_rows`) and invented companies
+(`house_rows`). Held out by document: two Wikipedia articles, four websites, and the dev part of qed_nq. The same
 seed gives the same files.
 """
 
@@ -16,31 +17,20 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from data.reader.hard_negatives import changed_question, lexical_neighbours, without_answer
+from data.reader.house_rows import house_rows
+from data.reader.items import Item, Paragraph
+from data.reader.made_rows import made_rows, textbooks
 from groundtone.files import write_atomic
 from groundtone.text import sentence_spans
 
 HELD_ARTICLES = {"Construction", "Scottish_Parliament"}
 HELD_SITES = {"cariboucoffee.com", "fool.com", "mlb.mlb.com", "washingtonian.com"}
 SHORTEST, LONGEST = 40, 130  # words of a passage, as an index cuts them
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A question over a context. `start` is -1 where nothing in the context answers it."""
-
-    question: str
-    context: str
-    start: int
-    text: str
-    source: str  # data set and document: what is held out together
-    title: str = ""
-    kind: str = "answer"  # answer | human none | swapped | cut | changed
-    spellings: tuple[str, ...] = ()  # every answer that people gave
 
 
 def squad(folder: Path) -> Iterator[Item]:
@@ -218,15 +208,24 @@ def expand(items: Sequence[Item], *, rounds: int, seed: int) -> Iterator[Item]:
     for item in items:
         if item.start >= 0:
             answered[item.question].add(item.context)
-    for _ in range(rounds):
+    for turn in range(rounds):
         for item in items:
-            yield window(item, rng)
+            yield window(item if turn == 0 else _replace(item, question=_typed(item.question, rng)), rng)
             if item.start < 0:
                 continue
             near = [c for c in contexts[item.source] if c not in answered[item.question]]
             twin = _twin(item, near, questions[item.source], neighbours, rng)
             if twin is not None:
                 yield window(twin, rng)
+
+
+def _typed(question: str, rng: random.Random) -> str:
+    """The question as somebody in a hurry types it, in three of ten cases; two words in ten may be missing then."""
+    if rng.random() >= 0.3:
+        return question
+    words = question.rstrip("?").split()
+    kept = [w for n, w in enumerate(words) if n == 0 or rng.random() >= 0.2]
+    return " ".join(kept if len(kept) > 3 else words).lower()
 
 
 def _twin(item: Item, near: Sequence[str], asked: Sequence[str], neighbours: Any, rng: random.Random) -> Item | None:
@@ -245,6 +244,12 @@ def _twin(item: Item, near: Sequence[str], asked: Sequence[str], neighbours: Any
     if not others:
         return None
     return _replace(item, context=rng.choice(others[:8] if way == "far" else others), start=-1, text="", kind="swapped")
+
+
+def _paragraphs(folder: Path, items: Sequence[Item]) -> list[Paragraph]:
+    """The text that the questions are about, and textbooks."""
+    own = {item.context: Paragraph(item.source, item.title, item.context) for item in items}
+    return [*own.values(), *textbooks(folder)]
 
 
 def held_out(item: Item) -> bool:
@@ -273,6 +278,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with qa/ and train/")
     parser.add_argument("--out", type=Path, default=Path(".groundtone/reader"))
     parser.add_argument("--rounds", type=int, default=3, help="how often each question is used, cut differently")
+    parser.add_argument("--made", type=int, default=13_000, help="questions made by rule from unasked sentences")
+    parser.add_argument("--houses", type=int, default=10_000, help="questions over pages of invented companies")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     everything = [*squad(given.data), *policyqa(given.data)]
@@ -286,6 +293,10 @@ def main() -> None:
         assert item.context[item.start : item.start + len(item.text)] == item.text or item.start < 0, item
     rng = random.Random(given.seed)
     rows = [to_row(item, rng, heading=0.6) for item in expand(train, rounds=given.rounds, seed=given.seed)]
+    made = list(made_rows(_paragraphs(given.data, train), seed=given.seed))
+    made = rng.sample(made, min(given.made, len(made)))
+    rows += [to_row(item, rng, heading=0.6) for item in expand(made, rounds=1, seed=given.seed)]
+    rows += [to_row(item, rng, heading=0.9) for item in house_rows(given.houses, seed=given.seed)]
     rng.shuffle(rows)
     held = [to_row(item, rng, heading=1.0) for item in expand([*kept_apart, *dev], rounds=1, seed=given.seed + 1)]
     given.out.mkdir(parents=True, exist_ok=True)
