@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -196,6 +197,7 @@ def _try(
             set_seed(attempt.card.seed)  # before adapters and heads exist: their start is random
             trainer = build(loaded, attempt)
             trainer.remove_callback(PrinterCallback)
+            trainer.args.get_warmup_steps = partial(_warm_up, trainer.args.warmup_steps)
             if leads():
                 keep_start(trainer.model, attempt.out_dir)
             watch.attach(trainer.model)
@@ -206,6 +208,11 @@ def _try(
             raise
     release_memory(loaded.device)
     return None
+
+
+def _warm_up(share: float, steps: int) -> int:
+    """Steps of warm-up, the nearest whole number: the trainer rounds up, and a run of few steps would lose one."""
+    return round(share * steps)
 
 
 def _saved(trainer: Any, attempt: Attempt, save: Callable[[Any, Path, AdapterCard], Path]) -> Path:

@@ -58,7 +58,7 @@ def test_only_labelled_positions_of_the_named_rows_count_padded_or_packed():
 
 
 def test_an_untouched_adapter_diverges_by_exactly_nothing(pairs, settings, tmp_path):
-    run = train(pairs, out_dir=tmp_path / "run", kl=1.0, kl_rows="all", warmup=0.0, **settings)
+    run = train(pairs, out_dir=tmp_path / "run", kl=1.0, kl_rows="all", **settings)
     first, *later = kl_of(run)
     assert first == 0.0
     assert all(value > 0 for value in later)

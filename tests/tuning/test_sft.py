@@ -56,8 +56,7 @@ def test_metrics_are_written_per_step_with_an_evaluation_before_the_first(traine
         values = [line[key] for line in lines]
         assert values == sorted(values)
     rates = [line["lr"] for line in lines if line["lr"] is not None]
-    assert rates[0] == 0.0, "warm-up takes its share of the steps, rounded up"
-    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates == sorted(rates, reverse=True)
     assert trained.tokens == lines[-1]["tokens"] > 0
 
 
@@ -160,7 +159,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pairs, settings, tmp_path):
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "gemma", "plain"])
 def test_every_family_can_be_tuned_on_its_feed_forward_layers(folder, pairs, tmp_path, family):
     base = str(folder(family))
-    given = {"targets": "mlp", "learning_rate": 1e-2, "epochs": 2, "packing": False, "warmup": 0.0}
+    given = {"targets": "mlp", "learning_rate": 1e-2, "epochs": 2, "packing": False}
     run = train(pairs, base=base, out_dir=tmp_path / "run", **given)
     assert run.last_loss < run.first_loss
     names = load_file(run.adapter / "adapter_model.safetensors").keys()
