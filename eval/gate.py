@@ -228,9 +228,18 @@ def _better(
 
 
 def not_worse(
-    name: str, estimate: Estimate | None, margin: float, *, flip: bool = False, pair: str = "tuned against base"
+    name: str,
+    estimate: Estimate | None,
+    margin: float,
+    *,
+    flip: bool = False,
+    pair: str = "tuned against base",
+    needs: int | None = None,
 ) -> GateCheck:
-    """Not worse by the margin: the interval excludes it. `flip` where lower is better."""
+    """Not worse by the margin: the interval excludes it. `flip` where lower is better.
+
+    `needs` are the further items that would tell, where somebody knows better than the interval.
+    """
     unknown = _unknown(name, estimate, margin)
     if unknown is not None:
         return unknown
@@ -241,7 +250,7 @@ def not_worse(
         return GateCheck(name, "pass", f"{seen}: worse by {margin:g} is ruled out", estimate, margin)
     if high < 0:
         return GateCheck(name, "fail", f"{seen}: it is worse, and by {margin:g} is not ruled out", estimate, margin)
-    needs = items_to_settle(gain, margin)
+    needs = needs or items_to_settle(gain, margin)
     return GateCheck(
         name, "cannot tell", f"{seen}: needs about {needs} more items to rule out {margin:g}", estimate, margin
     )
@@ -258,7 +267,9 @@ def _general(rows: Sequence[Mapping[str, Any]], margin: float) -> GateCheck:
     if pooled is None:
         why = "no suite in which the base has a skill to lose" if rows else "it was not measured"
         return GateCheck(name, "cannot tell", why, estimate, margin)
-    check = not_worse(name, estimate, margin, pair="over the suites with a skill to lose, tuned against base")
+    needs = pooled.get("needs") if pooled.get("margin", margin) == margin else None  # it knows whether any item changed
+    said = "over the suites with a skill to lose, tuned against base"
+    check = not_worse(name, estimate, margin, pair=said, needs=needs)
     open_suites = [row["suite"] for row in rows if row["verdict"] == "inconclusive" and row["suite"] != ALL_SUITES]
     if check.verdict == "pass" and open_suites:
         return replace(check, why=f"{check.why}; too few items to tell alone: {', '.join(open_suites)}")
