@@ -1,6 +1,6 @@
 """Rows that teach the reader: questions with a passage and the span that answers them, or with none.
 
-    python -m data.reader.rows PUBLIC_DATA --out data/reader/.groundtone/rows --rounds 4
+    python -m data.reader.rows PUBLIC_DATA --out data/reader/.groundtone/rows --rounds 3
 
 reads squad2_open, policyqa, qed_nq and the extractive parts of t0_p3_sample below PUBLIC_DATA and writes train.jsonl
 and heldout.jsonl. To people's questions come questions made by rule (`made_rows`) and invented companies
