@@ -79,3 +79,8 @@ class MissingExtraError(UserError):
 
 class IntegrityError(GroundtoneError):
     """Stored data does not match its checksum or schema."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

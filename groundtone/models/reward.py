@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import ModelError
+from groundtone.errors import ModelError, first_line
 from groundtone.models.adapter import attach, read_card
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.device import pick_device, pick_dtype
@@ -83,7 +83,7 @@ def load_reward_base(id_or_path: str, *, dtype: str = "auto", device: str = "aut
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelError(
             f"model {id_or_path!r} cannot carry a reward head ({first}): choose a causal language model or an encoder "
             "such as BERT, with a tokenizer and .safetensors weights"

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import MissingExtraError, ModelError
+from groundtone.errors import MissingExtraError, ModelError, first_line
 from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
 
@@ -68,7 +68,7 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
                 **({"quantization_config": four_bits, "device_map": {"": str(place)}} if quantised else {}),
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = first_line(error)
         raise ModelError(
             f"model {id_or_path!r} could not be loaded from {folder}: {first}; it must be a causal language model with "
             "a tokenizer and .safetensors weights"
@@ -133,7 +133,7 @@ def load_tokenizer(id_or_path: str) -> LoadedTokenizer:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelError(f"the tokenizer of {id_or_path!r} could not be loaded from {folder}: {first}") from error
     return LoadedTokenizer(tokenizer, _context_tokens(config, tokenizer))
 
@@ -181,7 +181,7 @@ def count_parameters(id_or_path: str) -> int:
     try:
         return _count_parameters(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (OSError, ValueError, KeyError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise ModelError(
             f"model {id_or_path!r} cannot be understood ({first}): it must be a causal language model"
         ) from error

@@ -7,6 +7,7 @@ import pytest
 
 from groundtone.models.encoders import MINILM, Encoder, load_encoder, packaged_minilm
 from retrieval.index import Index
+from retrieval.store import Store
 from tests.retrieval.hashing_encoder import HashingEncoder
 
 
@@ -34,6 +35,14 @@ def folder(tmp_path: Path) -> Path:
     (root / "people" / "leave.md").write_text("# Leave\n\nEveryone has 30 days of leave per year.\n")
     (root / "returns.txt").write_text("Returns\n\nA bike can be returned within 30 days of delivery.\n")
     return root
+
+
+@pytest.fixture
+def store(tmp_path: Path, encoder: HashingEncoder) -> Iterator[Store]:
+    """An empty store."""
+    opened = Store(tmp_path / "i.sqlite", encoder=encoder.name, dim=encoder.dim)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

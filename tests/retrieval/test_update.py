@@ -22,13 +22,6 @@ _LONG_AGO = time.time() - 100_000
 
 
 @pytest.fixture
-def store(tmp_path: Path, encoder: HashingEncoder) -> Iterator[Store]:
-    opened = Store(tmp_path / "i.sqlite", encoder=encoder.name, dim=encoder.dim)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def update(store: Store, encoder: HashingEncoder, folder: Path) -> Update:
     """An update of the three documents; forgets what the encoder was given before."""
 

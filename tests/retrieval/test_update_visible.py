@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from retrieval.update import IndexReport, update_store
 from tests.retrieval.hashing_encoder import HashingEncoder
 
 Update = Callable[..., IndexReport]
-
-
-@pytest.fixture
-def store(tmp_path: Path, encoder: HashingEncoder) -> Iterator[Store]:
-    opened = Store(tmp_path / "i.sqlite", encoder=encoder.name, dim=encoder.dim)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

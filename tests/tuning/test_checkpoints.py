@@ -62,7 +62,9 @@ def check(run: Run, folder: Path) -> None:
     ],
     ids=["plain", "packing", "replay"],
 )
-def test_a_voice(pairs: list[VoicePair], settings: dict[str, Any], tmp_path: Path, given: dict[str, Any]) -> None:
+def test_a_voice_goes_on_from_within_an_epoch_to_the_same_weights(
+    pairs: list[VoicePair], settings: dict[str, Any], tmp_path: Path, given: dict[str, Any]
+) -> None:
     def run(out_dir: Path, **plan: Any) -> Finished:
         return train(pairs, out_dir=out_dir, **settings | given | plan)
 
@@ -70,7 +72,9 @@ def test_a_voice(pairs: list[VoicePair], settings: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto", "grpo"])
-def test_other_methods(folder: Callable[[str], Path], pairs: list[VoicePair], tmp_path: Path, method: str) -> None:
+def test_other_methods_go_on_from_within_an_epoch_to_the_same_weights(
+    folder: Callable[[str], Path], pairs: list[VoicePair], tmp_path: Path, method: str
+) -> None:
     recipe = Recipe(epochs=2, learning_rate=1e-2, batch_size=4)
     plan = Plan(str(folder("llama")), tmp_path, lora=Lora(targets="all-linear", dropout=0.1), recipe=recipe)
     choices = [Preference(pair.prompt, pair.reply, "No.", pair.context) for pair in pairs]
