@@ -5,7 +5,8 @@
 Rows: the sentence that the search ranks best (no reader), quoting what the reader points at, and the strict mode with
 the starter. The questions were written before any reader was trained, and no setting was chosen on them. A reply is
 right when it says the value, no rival value, in at most 40 words. Intervals are 95 %, bootstrapped over documents. For
-the reader's row it is also shown where the answers to answerable questions were lost.
+the reader's row it is also shown where the answers to answerable questions were lost, and what `groundtone bound` makes
+of these questions: the bound that suits a price of wrong answers, and what it is worth on documents kept apart.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 
 from benchmarks.data_sets import REAL_QUESTIONS, ROOT, SHARED
 from benchmarks.reader import cell
+from eval.bound import advise
 from eval.metrics.correctness import correct, says
 from groundtone import pipeline
+from groundtone.joins.bound import NEVER, outcome_of
 from groundtone.project import Project
-from groundtone.settings import load_settings
+from groundtone.settings import AssistantConfig, load_settings
 from groundtone.stats import mean_interval
 from groundtone.types import Answer, Gold, Question
 from groundtone.values import find_values
@@ -85,6 +88,20 @@ def _holds(text: str, gold: Gold) -> bool:
     return all(any(says(text, said, spelling) for spelling in group) for group in gold.values)
 
 
+def bounds(shared: Path) -> None:
+    """Print which bound suits, by what a wrong answer costs."""
+    unbounded = (f"assistant.min_answer={NEVER}",)
+    answers = [a for c in CORPORA for a in ask(c, shared, arm="extractive/rag", overrides=unbounded)]
+    outcomes = [outcome_of(answer, max_words=LONGEST) for answer in answers]
+    for costs in (0.5, 1.0, 2.0, 4.0):
+        advice = advise(outcomes, current=float(AssistantConfig().min_answer), wrong_costs=costs)
+        named = [("in use", advice.current), *([("suits", advice.suited)] if advice.suited else [])]
+        for name, point in named:
+            shares = f"right {cell(point.right)}  wrong of all {cell(point.wrong)}"
+            print(f"a wrong answer costs {costs:g}: bound {point.bound:5.1f} {name:<7} {shares}")
+        print(f"a wrong answer costs {costs:g}: {advice.reason}")
+
+
 def main() -> None:
     """Print the table; with --show every reply."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,6 +128,7 @@ def main() -> None:
             for answer, score in zip(answers, right, strict=True):
                 by = answer.refused_by or f"{score.value} {score.why}"
                 print(f"  {answer.question.id} {answer.question.text}\n      {answer.text}\n      -> {by}")
+    bounds(given.shared)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Calibration", "calibrate", "cross_validated", "expected_calibration_error"]
+__all__ = ["FOLDS", "Calibration", "calibrate", "cross_validated", "expected_calibration_error", "platt"]
 
 ISOTONIC_FROM = (
     400  # verdicts; below, a staircase follows chance (Niculescu-Mizil and Caruana, 10.1145/1102351.1102430)
@@ -62,7 +62,7 @@ def calibrate(risks: Sequence[float], wrong: Sequence[bool]) -> Calibration | No
         return None
     if len(x) >= ISOTONIC_FROM:
         return _isotonic(x, y)
-    slope, bias = _platt(_logit(x), y)
+    slope, bias = platt(_logit(x), y)
     return Calibration("platt", len(x), slope, bias)
 
 
@@ -73,7 +73,7 @@ def _logit(risks: Floats) -> Floats:
     return np.log(inside / (1 - inside))
 
 
-def _platt(logits: Floats, y: NDArray[np.bool_]) -> tuple[float, float]:
+def platt(logits: Floats, y: NDArray[np.bool_]) -> tuple[float, float]:
     """Newton's method on the penalised likelihood, with Platt's smoothed targets (in: Advances in Large Margin
     Classifiers, 1999); the slope never turns the ranking round."""
     import numpy as np

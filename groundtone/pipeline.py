@@ -10,11 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from eval.bound import Advice, advise
 from eval.estimates import from_json
 from eval.gate import rule_problems
+from eval.suite import read_questions
 from eval.summary import read_summary
 from groundtone.assistant import Assistant
 from groundtone.errors import ConfigError, DataError, MissingExtraError, ProjectError
+from groundtone.joins import bound as unbounded
 from groundtone.joins import retrieval_eval
 from groundtone.joins.answerers import arm_name
 from groundtone.joins.arms import build_arm, checker, load_models, style_of, with_reader
@@ -44,6 +47,7 @@ __all__ = [
     "assistant",
     "bake",
     "blame",
+    "bound",
     "demo",
     "dry_run",
     "eval_search",
@@ -290,6 +294,32 @@ def eval_search(
     retrieval_eval.write_record(record, made)
     difference, verdict = retrieval_eval.compare(before, made) if before else (None, "")
     return made, difference, verdict
+
+
+def bound(
+    project: Project,
+    settings: Settings,
+    *,
+    questions: Path | None = None,
+    arm: str = "extractive/rag",
+    wrong_costs: float = 1.0,
+    progress: Progress = silent,
+) -> tuple[Advice, int]:
+    """What each `assistant.min_answer` gives on the questions, and which one suits; and how many were left out.
+
+    The project keeps it. `wrong_costs` is what a wrong answer costs, a right one being worth 1.
+    """
+    asked = read_questions(questions or settings.path(settings.eval.questions))
+    tuned = newest_tuned(project, settings) if arm.startswith("tuned/") else None
+    models = load_models(project, settings, tuned=tuned, arm=arm)
+    with open_index(project, settings) as opened:
+        outcomes, left_out = unbounded.ask_unbounded(
+            settings, asked, models, index=opened, arm=arm, style=style_of(settings), progress=progress
+        )
+        content = opened.content_hash()
+    advice = advise(outcomes, current=settings.assistant.min_answer, wrong_costs=wrong_costs)
+    unbounded.write_advice(project.folder / unbounded.RECORD, advice, arm=arm, index=content)
+    return advice, left_out
 
 
 def demo(project: Project, settings: Settings, *, progress: Progress = silent) -> str:

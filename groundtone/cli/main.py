@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 gate not passed, 2 the caller can mend it (one line says h
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +19,7 @@ from groundtone.cli import (
     adapter_cmds,
     ask_cmds,
     blame_cmds,
+    bound_cmd,
     chat_cmds,
     classify_cmds,
     dashboard_cmd,
@@ -93,6 +96,7 @@ _PANELS = {
         ("ingest", ingest_cmd.ingest),
         ("search", ask_cmds.search),
         ("eval-search", retrieval_cmds.eval_search),
+        ("bound", bound_cmd.bound),
         ("ask", ask_cmds.ask),
         ("chat", chat_cmds.chat),
         ("draft", chat_cmds.draft),
@@ -131,6 +135,8 @@ def main() -> None:
     # OpenMP reads this when torch or faiss load it: threads that wait sleep. Spinning ones take
     # the cores from whatever else runs, and every query beside a busy process waits for them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character ("€") shows "?" for it
     app(prog_name="groundtone")
 
 
