@@ -10,7 +10,6 @@ and never dropped.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +153,7 @@ def _texts(given: Any) -> bool:
 
 
 MOST_TOKENS = 10**12  # of one answer; more is a slip that no sum should carry
+MOST_SECONDS = 10**9
 
 
 def _tokens(given: Any) -> dict[str, int]:
@@ -169,8 +169,8 @@ def _tokens(given: Any) -> dict[str, int]:
 def _timing(given: Any) -> dict[str, float]:
     if given is None:
         return {}
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise ValueError(f"latency_s is {_short(given)}; give seconds")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < MOST_SECONDS:
+        raise ValueError(f"latency_s is {_short(given)}; give seconds, below {MOST_SECONDS}")
     return {"total": float(given)}
 
 

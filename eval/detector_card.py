@@ -15,6 +15,7 @@ from eval.calibration import calibrate, cross_validated, expected_calibration_er
 from eval.estimates import as_json
 from groundtone.feedback import JudgedClaim, cohens_kappa
 from groundtone.stats import CONFIDENCE, auroc, mean_interval, wilson_interval
+from groundtone.stats_intervals import FEW
 from groundtone.types import Claim, Estimate, EvalRecord
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def detector_card(
 ) -> dict[str, Any]:
     """The card as plain JSON data: figures with intervals clustered by question, calibration, and the rate per arm."""
     claims = judged_claims(records, judged)
+    shares = {
+        "prevalence": [(c.cluster, c.wrong) for c in claims],
+        "precision": [(c.cluster, c.wrong) for c in claims if c.flagged],
+        "recall": [(c.cluster, c.flagged) for c in claims if c.wrong],
+    }
     figures = {
-        "prevalence": _prevalence,
         "always_positive_f1": lambda c: _f1(len(c), sum(x.wrong for x in c), sum(x.wrong for x in c)),
-        "precision": lambda c: _share(sum(x.wrong and x.flagged for x in c), sum(x.flagged for x in c)),
-        "recall": lambda c: _share(sum(x.wrong and x.flagged for x in c), sum(x.wrong for x in c)),
         "f1": lambda c: _f1(sum(x.flagged for x in c), sum(x.wrong for x in c), sum(x.wrong and x.flagged for x in c)),
         "kappa": lambda c: cohens_kappa((x.flagged, x.wrong) for x in c),
         "ece_raw": lambda c: expected_calibration_error([x.risk for x in c], [x.wrong for x in c]) if c else None,
@@ -100,6 +103,7 @@ def detector_card(
         "detector": detector,
         "n": len(claims),
         "people": len(people),
+        **{name: as_json(_share(of, resamples, seed)) for name, of in shares.items()},
         **{name: as_json(_interval(claims, measure, resamples, seed)) for name, measure in figures.items()},
         "auroc": as_json(_ranking(claims, resamples, seed)),
         "ece": as_json(_calibrated(claims, probabilities, resamples, seed)),
@@ -110,16 +114,15 @@ def detector_card(
     }
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _share(of: Sequence[tuple[str, bool]], resamples: int, seed: int) -> Estimate:
+    """The share of claims of which something is true, given by cluster; n counts the claims that it is a share of."""
+    return mean_interval(
+        [float(true) for _, true in of], clusters=[cluster for cluster, _ in of], resamples=resamples, seed=seed
+    )
 
 
 def _f1(flagged: int, wrong: int, both: int) -> float | None:
     return 2 * both / (flagged + wrong) if flagged + wrong else None
-
-
-def _prevalence(claims: Sequence[JudgedRisk]) -> float | None:
-    return _share(sum(c.wrong for c in claims), len(claims))
 
 
 def _interval(
@@ -231,12 +234,17 @@ def corrected_rate(flags: Sequence[tuple[str, bool]], judged: Sequence[tuple[str
     variance = power**2 * _clustered_variance(f_all, [key for key, _ in flags]) + _clustered_variance(
         y - power * f, [key for key, _, _ in judged]
     )
-    if variance == 0:  # all alike: the judged claims alone bound it
-        alike = wilson_interval(int(y.sum()), len(y))
-        return Estimate(min(1.0, max(0.0, mean)), alike.low, alike.high, len(judged))
+    mean = min(1.0, max(0.0, mean))
     half = 1.96 * float(np.sqrt(variance))
     low, high = max(0.0, mean - half), min(1.0, mean + half)
-    return Estimate(min(1.0, max(0.0, mean)), low, high, len(judged))
+    # a variance over few wrong, or few right claims says little: what was judged, alone, bounds the rate as well
+    alone = mean_interval(y.tolist(), clusters=[key for key, _, _ in judged])
+    answers = {side: len({key for key, _, wrong in judged if wrong == side}) for side in (True, False)}
+    if answers[True] <= FEW and alone.high is not None:
+        high = max(high, alone.high)
+    if answers[False] <= FEW and alone.low is not None:
+        low = min(low, alone.low)
+    return Estimate(mean, low, high, len(judged))
 
 
 def _clustered_variance(values: NDArray[np.float64], clusters: Sequence[str]) -> float:

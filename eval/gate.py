@@ -7,6 +7,7 @@ measured never passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from eval.config import GateRule
 from eval.estimates import from_json, in_words
 from eval.forgetting import ALL_SUITES, items_to_settle
 from eval.leak import canary_words
-from eval.metrics import METRICS
+from eval.metrics import METRICS, UNBOUNDED
 from groundtone.types import Estimate, GateCheck, GateDecision
 
 __all__ = [
@@ -83,9 +84,29 @@ def rule_problems(rules: Sequence[GateRule], margins: Mapping[str, float]) -> li
     lacking = sorted({rule.metric for rule in rules if rule.margin is None and rule.metric not in margins})
     if lacking:
         problems.append(f"no margin for {', '.join(lacking)}: set it in eval.margins before measuring, or in the rule")
+    problems += [problem for rule in rules if (problem := _slip(rule))]
     titles = [rule.title for rule in rules]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     return problems + [f"eval.gate: two rules are called {title!r}: give each its own name" for title in twice]
+
+
+def _slip(rule: GateRule) -> str:
+    """What a rule could never or always pass by; "" for none. Shares lie between 0 and 1, so 5 is no five points."""
+    if len(rule.arms) == 2 and rule.arms[0] == rule.arms[1] and rule.metric not in (GENERAL, LEAK):
+        return f"eval.gate: {rule.title!r} holds an arm to itself: name two arms"
+    if rule.margin is None:
+        return ""
+    least_is_off = rule.direction.startswith("not ")  # no sample rules out a loss of nothing
+    most = math.inf if rule.metric in UNBOUNDED else 1.0
+    single = rule.direction.startswith("at ")
+    inside = 0 <= rule.margin <= most if single and most == 1 else 0 <= rule.margin < most
+    if inside and not (least_is_off and rule.margin == 0):
+        return ""
+    limits = f"{'above' if least_is_off else 'from'} 0" + (
+        "" if most == math.inf else " to 1" if single else " to below 1"
+    )
+    points = "" if most == math.inf else " (0.05 is five points)"
+    return f"eval.gate: {rule.title!r} has the margin {rule.margin:g}; give a number {limits}{points}"
 
 
 def _margin_of(rule: GateRule, margins: Mapping[str, float]) -> float:

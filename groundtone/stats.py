@@ -2,18 +2,18 @@
 
 Every estimate is independent of the order of the items and repeats bit for bit under the same seed. Intervals are 95 %
 percentile bootstrap intervals over whole clusters (items of one document hang together), widened for few clusters. A
-sample without any spread gets no zero-width interval: see `mean_interval`.
+sample without any spread gets no zero-width interval, and one in which few clusters differ none that is narrower: see
+`mean_interval`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from groundtone.stats_intervals import CONFIDENCE, FEW, bootstrap, by_cluster, expanded_tail, open_share, reach, wilson
 from groundtone.types import Estimate
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CONFIDENCE",
+    "UNIT",
     "auroc",
     "holm",
     "interaction",
@@ -35,7 +37,6 @@ __all__ = [
 Values = Sequence[float | None]
 Bounds = tuple[float, float] | None
 
-CONFIDENCE = 0.95
 UNIT: Bounds = (0.0, 1.0)
 
 
@@ -52,22 +53,11 @@ def mean_interval(
     `bounds` are the limits of one value, None for a measure without limits (tokens, seconds). Where all values are
     equal a bootstrap would claim certainty; instead, with u = 1 - 0.025^(1/clusters) the highest share of differing
     clusters that such a sample leaves open (Clopper and Pearson, doi:10.1093/biomet/26.4.404; near the rule of three),
-    the mean may lie anywhere from (1-u) v + u low to (1-u) v + u high. Without bounds, or with a single cluster and
-    spread inside it, low and high are None. Raises ValueError for a value outside the bounds or lengths that differ.
+    the mean may lie anywhere from (1-u) v + u low to (1-u) v + u high. Where few clusters are off a bound, the interval
+    is widened to what so few leave open (`stats_intervals.reach`). Without bounds, or with a single cluster and spread
+    inside it, low and high are None. Raises ValueError for a value outside the bounds or lengths that differ.
     """
-    kept, keys = _present(values, clusters)
-    missing = len(values) - len(kept)
-    if not kept:
-        return Estimate(None, None, None, 0, missing)
-    _check_bounds(kept, bounds)
-    mean = math.fsum(kept) / len(kept)
-    count = len(set(keys)) if clusters is not None else len(kept)
-    if min(kept) == max(kept):
-        return _constant(kept[0], len(kept), missing, count, bounds)
-    if count < 2:
-        return Estimate(mean, None, None, len(kept), missing)
-    low, high = _bootstrap(kept, keys if clusters is not None else None, resamples, seed)
-    return Estimate(mean, min(low, mean), max(high, mean), len(kept), missing)
+    return _estimate(values, clusters, bounds, bounds, resamples, seed)
 
 
 def paired_difference(
@@ -81,7 +71,7 @@ def paired_difference(
 ) -> Estimate:
     """Mean of a - b over the items where both are there. Identical samples: exactly 0, interval around it.
 
-    Where some items changed one way and none the other, that other stays as open as if none had changed at all.
+    Where few clusters or none changed one way, that way stays as open as if nothing had changed at all.
     """
     return _combine([(1, a), (-1, b)], clusters, bounds, resamples, seed)
 
@@ -117,7 +107,8 @@ def auroc(
 
     if not positive or not negative:
         return Estimate(None, None, None, 0)
-    keys = clusters or ([f"+{i}" for i in range(len(positive))], [f"-{i}" for i in range(len(negative))])
+    own = [f"+{i}" for i in range(len(positive))], [f"-{i}" for i in range(len(negative))]
+    keys: tuple[Sequence[str], Sequence[str]] = clusters or own
     scores = np.array([*positive, *negative], dtype=float)
     truth = np.array([True] * len(positive) + [False] * len(negative))
     _, group = np.unique([*keys[0], *keys[1]], return_inverse=True)
@@ -128,13 +119,36 @@ def auroc(
         weight = drawn[group]
         if weight[truth].sum() and weight[~truth].sum():
             areas.append(_area(scores, truth, weight.astype(float)))
-    low, high = (float(q) for q in np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     area = _area(scores, truth, np.ones(len(scores)))
+    few = min(len(set(keys[0])), len(set(keys[1])))
+    tail = expanded_tail(few) if few > 1 else 0.5
+    low, high = (float(q) for q in np.quantile(areas, [tail, 1 - tail]))
     if low == high:  # nothing varied: a bootstrap would claim certainty
-        few = min(len(set(keys[0])), len(set(keys[1])))
         sure = wilson_interval(round(area * few), few)
-        low, high = min(area, sure.low or 0.0), max(area, sure.high or 0.0)
-    return Estimate(area, low, high, len(scores))
+        low, high = sure.low or 0.0, sure.high or 0.0
+    else:
+        low, high = _as_open(low, high, scores, truth, keys)
+    return Estimate(area, min(area, low), max(area, high), len(scores))
+
+
+def _as_open(
+    low: float, high: float, scores: NDArray[np.float64], truth: NDArray[np.bool_], keys: tuple[Sequence[str], ...]
+) -> tuple[float, float]:
+    """The limits of an area, widened where but FEW clusters are ranked wrong (or right): see `stats_intervals.reach`.
+
+    An area is the mean, over either side, of the share of the other side that each score keeps its place to.
+    """
+    import numpy as np
+
+    for side, sign, of in ((truth, 1, keys[0]), (~truth, -1, keys[1])):
+        other, own = np.sort(sign * scores[~side]), sign * scores[side]
+        beaten = (np.searchsorted(other, own, "left") + np.searchsorted(other, own, "right")) / (2 * len(other))
+        sums, sizes = by_cluster(beaten.tolist(), list(of))
+        if (sums < sizes).sum() <= FEW:
+            low = min(low, -reach(-sums, sizes, -1.0, 0.0))
+        if (sums > 0).sum() <= FEW:
+            high = max(high, reach(sums, sizes, 0.0, 1.0))
+    return low, high
 
 
 def _area(scores: NDArray[np.float64], truth: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
@@ -154,11 +168,9 @@ def wilson_interval(successes: int, n: int) -> Estimate:
         raise ValueError(f"{successes} successes of {n}: give a count between 0 and n")
     if n == 0:
         return Estimate(None, None, None, 0)
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)), n)
+    low, high = wilson(p, n)
+    return Estimate(p, max(0.0, min(p, low)), min(1.0, max(p, high)), n)
 
 
 def mcnemar_mid_p(fixed: int, broken: int) -> float:
@@ -222,29 +234,32 @@ def _combine(
     if bounds is not None:
         for _, values in terms:
             _check_bounds([v for v in values if v is not None], bounds)
-        reach = (bounds[1] - bounds[0]) * len(terms) / 2
-        limits = (-reach, reach)
-    found = mean_interval(combined, clusters=clusters, bounds=limits, resamples=resamples, seed=seed)
-    return found if limits is None else _open_to_losses(found, combined, clusters, limits)
+        most = (bounds[1] - bounds[0]) * len(terms) / 2
+        limits = (-most, most)
+    return _estimate(combined, clusters, limits, None if limits is None else (0.0, 0.0), resamples, seed)
 
 
-def _open_to_losses(
-    found: Estimate, values: Values, clusters: Sequence[str] | None, limits: tuple[float, float]
+def _estimate(
+    values: Values, clusters: Sequence[str] | None, bounds: Bounds, still: Bounds, resamples: int, seed: int
 ) -> Estimate:
-    """The interval of a difference in which no item went one way, as open to that way as one without any change.
-
-    A bootstrap of gains and unchanged items has no losses to draw, and would rule out a loss however few were seen.
-    """
-    if found.mean is None or found.low is None or found.high is None:
-        return found
+    """`mean_interval`, where a cluster above still[0] or below still[1] is one that a sample may hold too few of."""
     kept, keys = _present(values, clusters)
-    open_share = _open_share(len(set(keys)) if clusters is not None else len(kept))
-    low, high = ((1 - open_share) * found.mean + open_share * limit for limit in limits)
-    return replace(
-        found,
-        low=min(found.low, low) if min(kept) == 0 else found.low,
-        high=max(found.high, high) if max(kept) == 0 else found.high,
-    )
+    missing = len(values) - len(kept)
+    if not kept:
+        return Estimate(None, None, None, 0, missing)
+    _check_bounds(kept, bounds)
+    mean = math.fsum(kept) / len(kept)
+    count = len(set(keys)) if clusters is not None else len(kept)
+    if min(kept) == max(kept):
+        return _constant(kept[0], len(kept), missing, count, bounds)
+    if count < 2:
+        return Estimate(mean, None, None, len(kept), missing)
+    sums, sizes = by_cluster(kept, keys if clusters is not None else None)
+    low, high = bootstrap(sums, sizes, resamples, seed)
+    if bounds is not None and still is not None:
+        low = min(low, -reach(-sums, sizes, -still[1], -bounds[0]))
+        high = max(high, reach(sums, sizes, still[0], bounds[1]))
+    return Estimate(mean, min(low, mean), max(high, mean), len(kept), missing)
 
 
 def _present(values: Values, clusters: Sequence[str] | None) -> tuple[list[float], list[str]]:
@@ -269,51 +284,6 @@ def _check_bounds(values: Sequence[float], bounds: Bounds) -> None:
 def _constant(value: float, n: int, missing: int, clusters: int, bounds: Bounds) -> Estimate:
     if bounds is None:
         return Estimate(value, None, None, n, missing)
-    open_share = _open_share(clusters)
-    low, high = ((1 - open_share) * value + open_share * limit for limit in bounds)
+    share = open_share(clusters)
+    low, high = ((1 - share) * value + share * limit for limit in bounds)
     return Estimate(value, low, high, n, missing)
-
-
-def _open_share(clusters: int) -> float:
-    """The highest share of clusters that may be otherwise though none of those seen is."""
-    return 1 - ((1 - CONFIDENCE) / 2) ** (1 / clusters)
-
-
-def _bootstrap(values: list[float], keys: list[str] | None, resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile limits of the mean over resampled clusters (ratio of sums, so that clusters weigh by their size).
-
-    The percentiles are pushed outwards so that few clusters keep their coverage: Hesterberg's expanded percentile
-    interval, arXiv:1411.5279 section 5.3.
-    """
-    import numpy as np
-
-    sums = np.asarray(values)
-    sizes = np.ones(len(values))
-    if keys is not None:
-        codes = np.unique(np.asarray(keys), return_inverse=True)[1]
-        sums, sizes = np.bincount(codes, weights=sums), np.bincount(codes).astype(float)
-    draws = _draws(len(sums), resamples, seed)
-    means = np.sort((draws @ sums) / (draws @ sizes))
-    tail = NormalDist().cdf(-math.sqrt(len(sums) / (len(sums) - 1)) * _t_quantile(len(sums) - 1))
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=16)
-def _draws(clusters: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each cluster is drawn in each resample: (resamples, clusters). Shared by all estimates of one size."""
-    import numpy as np
-
-    even = np.full(clusters, 1 / clusters)
-    return np.random.default_rng(seed).multinomial(clusters, even, size=resamples).astype(np.float64)
-
-
-def _t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t: Abramowitz and Stegun 26.7.5, within 1 % from 3 degrees of freedom on."""
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    if freedom < 3:
-        return (12.706, 4.303)[freedom - 1]
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundtone.files import write_atomic
-from groundtone.stats import CONFIDENCE, auroc, mean_interval
+from groundtone.stats import auroc, mean_interval
+from groundtone.stats_intervals import expanded_tail
 from groundtone.types import Estimate
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def ratio_interval(
 ) -> Estimate:
     """A figure computed from sums: `statistic` maps sums (draws, k) of `counts` (rows, k) to values (draws,).
 
-    The interval resamples rows, or whole clusters. Values that are not a number (an empty denominator) are left out;
-    where all draws agree on 0 or 1, the interval is that of as many equal values (`groundtone.stats.mean_interval`).
+    The interval resamples rows, or whole clusters, and is expanded where they are few. Values that are not a number (an
+    empty denominator) are left out; where all draws agree on 0 or 1, the interval is that of as many equal values
+    (`groundtone.stats.mean_interval`).
     """
     import numpy as np
 
@@ -133,7 +135,8 @@ def ratio_interval(
     )
     values = drawn[np.isfinite(drawn)]
     if len(values) and np.ptp(values) > 1e-12:
-        low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        tail = expanded_tail(size)
+        low, high = np.quantile(values, [tail, 1 - tail])
         return Estimate(mean, min(float(low), mean), max(float(high), mean), n)
     return without_spread(mean, n=n, size=min(size, n))
 

@@ -64,6 +64,7 @@ def test_without_gold_a_question_is_ungraded_unless_it_is_called_unanswerable(tm
         (GOOD | {"kind": "answerable"}, "without gold"),
         (GOOD | {"tokens": {"prompt": -1, "reply": 2}}, "tokens is"),
         (GOOD | {"latency_s": float("nan")}, "latency_s is nan"),
+        (GOOD | {"latency_s": 1e308}, "give seconds, below"),
         (GOOD | {"error": "timed out"}, "the row says: timed out"),
     ],
 )

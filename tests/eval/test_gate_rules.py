@@ -100,3 +100,30 @@ def test_mistakes_are_found_before_anything_is_measured():
 def test_a_rule_that_says_nothing_is_refused(rule):
     with pytest.raises(ValidationError):
         EvalConfig.model_validate({"gate": [rule]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (GateRule(metric="correct", direction="not down", margin=5), "margin 5; give a number above 0 to below 1"),
+        (GateRule(metric="correct", direction="not down", margin=0), "above 0"),
+        (GateRule(metric="correct", direction="up", margin=-0.1), "from 0 to below 1"),
+        (GateRule(metric="correct", direction="not up", margin=float("nan")), "margin nan"),
+        (GateRule(metric="refused_right", direction="at least", arms=("gpt",), margin=80), "from 0 to 1"),
+        (GateRule(metric="reply_tokens", direction="down", margin=float("inf")), "margin inf"),
+        (GateRule(metric="general", direction="not down", margin=1.5), "margin 1.5"),
+        (GateRule(metric="correct", direction="not down", arms=("gpt", "gpt")), "holds an arm to itself"),
+    ],
+)
+def test_a_rule_that_could_never_or_always_pass_is_told_before_measuring(rule, said):
+    assert said in " ".join(rule_problems([rule], {"correct": 0.05}))
+
+
+def test_limits_of_unbounded_measures_and_the_ends_of_shares_are_fine():
+    rules = [
+        GateRule(metric="reply_tokens", direction="down", margin=5),
+        GateRule(metric="latency_s", direction="at most", arms=("gpt",), margin=2.5),
+        GateRule(metric="refused_right", direction="at least", arms=("gpt",), margin=1),
+        GateRule(metric="tone", direction="up", margin=0),
+    ]
+    assert rule_problems(rules, {}) == []

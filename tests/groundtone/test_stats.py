@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from groundtone.stats import (
-    _t_quantile,
     auroc,
     holm,
     interaction,
@@ -18,6 +17,7 @@ from groundtone.stats import (
     paired_difference,
     wilson_interval,
 )
+from groundtone.stats_intervals import t_quantile
 
 SHARES = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=40)
 
@@ -145,7 +145,7 @@ def test_items_needed_are_the_published_figures():
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 10, 30, 200])
 def test_student_quantile_is_within_a_percent(freedom):
-    assert _t_quantile(freedom) == pytest.approx(float(reference.t.ppf(0.975, freedom)), rel=0.01)
+    assert t_quantile(freedom) == pytest.approx(float(reference.t.ppf(0.975, freedom)), rel=0.01)
 
 
 def test_auroc_counts_pairs_and_its_interval_covers() -> None:
@@ -173,3 +173,24 @@ def test_auroc_is_less_sure_where_items_come_in_clusters() -> None:
     keys = [str(i % 12) for i in range(120)]
     alone, together = auroc(positive, negative), auroc(positive, negative, clusters=(keys, keys))
     assert together.high - together.low > alone.high - alone.low
+
+
+@pytest.mark.parametrize("sources", [5, 7, 12])
+def test_auroc_over_few_clusters_covers(sources: int) -> None:
+    rng = random.Random(9)
+    keys = [str(i % sources) for i in range(6 * sources)]
+    covered = 0
+    for seed in range(120):
+        positive, negative = ([rng.gauss(mean, 1) for _ in keys] for mean in (2.0, 0.0))
+        found = auroc(positive, negative, clusters=(keys, keys), resamples=200, seed=seed)
+        covered += found.low <= 0.9214 <= found.high  # Phi(2 / sqrt 2)
+    assert covered / 120 >= 0.93 - 2 * 0.023
+
+
+def test_an_area_with_few_wrong_ranks_is_no_surer_than_one_without() -> None:
+    keys = [str(i // 4) for i in range(28)]
+    negative = [float(i % 5) for i in range(28)]
+    sure = auroc([9.0] * 28, negative, clusters=(keys, keys))
+    odd = auroc([3.5] + [9.0] * 27, negative, clusters=(keys, keys))
+    assert 0.98 < odd.mean < sure.mean == 1.0
+    assert odd.low < sure.low < 0.7
