@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -84,7 +83,8 @@ def chat_format_of(base: str) -> ChatFormat:
 def ollama_modelfile(chat_format: ChatFormat, source: str, *, bos: str | None = None) -> str:
     """A Modelfile for `ollama create NAME -f Modelfile`; `source` is the folder of merged weights.
 
-    The template writes one turn exactly as training did. `bos` is left out, for Ollama adds that token itself.
+    The template writes one turn exactly as training did. `bos` is left out, for Ollama adds that token itself. White
+    space before a reply is the model's to write: shown with the prompt it would be cut from the word that follows.
     """
     user = {"role": "user", "content": _USER}
     told = chat_format.text(Prompt(({"role": "system", "content": _SYSTEM}, user), _USER))
@@ -94,15 +94,15 @@ def ollama_modelfile(chat_format: ChatFormat, source: str, *, bos: str | None = 
     before_user, bare_after = _split(bare, _USER, bos)
     if after != bare_after:
         raise ModelError("the chat template ends a prompt in another way with a system message: write TEMPLATE by hand")
-    lead, ending = _split(chat_format.decode(_completion(chat_format, user), keep_specials=True), _REPLY)
+    _, ending = _split(chat_format.decode(_completion(chat_format, user), keep_specials=True), _REPLY)
     template = (
         f"{{{{ if .System }}}}{before_system}{{{{ .System }}}}{between}{{{{ else }}}}{before_user}{{{{ end }}}}"
-        f"{{{{ .Prompt }}}}{after}{lead}{{{{ .Response }}}}{ending}"
+        f"{{{{ .Prompt }}}}{after}{{{{ .Response }}}}{ending}"
     )
     stop = chat_format.stop_id
     stops = [*([chat_format.decode([stop], keep_specials=True)] if stop is not None else []), *chat_format.stops]
     lines = [f"FROM {source}", f'TEMPLATE """{template}"""', "PARAMETER temperature 0"]
-    lines += [f"PARAMETER stop {json.dumps(text)}" for text in stops]
+    lines += [f'PARAMETER stop "{text}"' for text in stops]  # as it stands: Ollama knows no escapes
     return "\n".join(lines) + "\n"
 
 

@@ -17,18 +17,24 @@ def target_modules(model: Any, targets: str | Sequence[str], *, layers: Sequence
     """PEFT's `target_modules` for "mlp", "all-linear" or a list of layer names; `layers` takes those blocks alone.
 
     The output head is never adapted: the trainer's loss reads its weight directly and would leave the adapter
-    untrained. Raises ModelError, with the names that exist, for a layer that the model does not have.
+    untrained. Nor is what reads pictures or sound, where a model does so too: no text would train it. Raises
+    ModelError, with the names that exist, for a layer that the model does not have.
     """
-    head = model.get_output_embeddings()
-    linear = [name for name, module in model.named_modules() if module is not head and _is_linear(module)]
+    head, above_text = model.get_output_embeddings(), _above_text(model)
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if module is not head and _is_linear(module) and name.startswith(above_text)
+    ]
     leaves = sorted({name.rsplit(".", 1)[-1] for name in linear})
     wanted = _spelled_out(targets, leaves, head=_name_of(model, head))
     inside = [name for name in linear if _FEED_FORWARD & set(name.split(".")[:-1]) and _leaf(name) not in _ROUTERS]
     if targets == "mlp" and not inside:
         raise ModelError(f"no feed-forward layer was found among {', '.join(leaves)}: name tuning.lora.targets")
-    if layers is not None:
+    if layers is not None or above_text:  # by their full names: the same names occur elsewhere in the model
         chosen = inside if targets == "mlp" else linear if targets == "all-linear" else None
-        return _within(chosen or [name for name in linear if _leaf(name) in wanted], layers)
+        named = chosen or [name for name in linear if _leaf(name) in wanted]
+        return named if layers is None else _within(named, layers)
     if targets == "all-linear":
         return "all-linear"
     if targets == "mlp":
@@ -68,6 +74,15 @@ def _within(names: Sequence[str], layers: Sequence[int]) -> list[str]:
         )
     wanted = {n % count for n in layers}
     return [name for name, block in blocks.items() if block in wanted]
+
+
+def _above_text(model: Any) -> str:
+    """What the names of the layers that read text begin with; "" for a model that reads nothing else."""
+    config = model.config
+    if config.get_text_config() is config:
+        return ""
+    decoder = model.get_decoder()
+    return next((f"{name}." for name, module in model.named_modules() if name and module is decoder), "")
 
 
 def _leaf(name: str) -> str:

@@ -158,7 +158,7 @@ def _export(
         chat_format = write.chat_format_of(base)
         text = write.ollama_modelfile(chat_format, "./merged", bos=chat_format.bos)
         write_atomic(out, f"# {only}\n{text}" if only else text)
-        return "FROM names ./merged: run `groundtone export merged` into that folder beside the Modelfile"
+        return "FROM names ./merged: run `groundtone export merged ./merged` beside the Modelfile"
     if what == "vllm":
         command = write.vllm_command(base, folder, name=run)
         write_atomic(out, command + "\n")

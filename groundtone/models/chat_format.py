@@ -22,6 +22,7 @@ PLAIN_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _SENTINEL = "Sentinel reply 7241"
+_THINKS, _THOUGHT = "<think>", "\n</think>\n\n"
 # Some templates print today's date (Llama 3.2's does): what was trained would be served otherwise on every other day,
 # and no run could go on the day after. They are told the date that Llama's own falls back on. The line break is what
 # Jinja drops after a block, so that the template itself still begins a line.
@@ -35,7 +36,9 @@ class ChatFormat:
     """A tokenizer's chat template, with the differences between model families evened out.
 
     A template that refuses a system message (Gemma's does) gets it folded into the first user message; one that is
-    missing is replaced by PLAIN_TEMPLATE. `stops` are texts that end a reply besides the stop tokens.
+    missing is replaced by PLAIN_TEMPLATE. Markup that stands before every reply, such as an empty thought, is shown
+    with the prompt: a model that had to write it would be read as saying it. `stops` are texts that end a reply besides
+    the stop tokens.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -44,18 +47,19 @@ class ChatFormat:
         self.template = PLAIN_TEMPLATE if self.plain else _default_template(tokenizer.chat_template)
         self.stops: tuple[str, ...] = ("\nUser:",) if self.plain else ()
         self._folds_system = not self._accepts_system()
-        self._lead, self._ending = self._reply_frame()
+        self._opening, self._lead, self._ending = self._reply_frame()
 
     @property
     def template_sha256(self) -> str:
-        """The hash of the model's own template (or the plain one), stored with an adapter."""
-        return hashlib.sha256(self.template.encode("utf-8")).hexdigest()
+        """The hash of the model's own template (or the plain one) and what opens a reply, stored with an adapter."""
+        return hashlib.sha256((self.template + self._opening).encode("utf-8")).hexdigest()
 
     @property
     def bos(self) -> str | None:
-        """The text of the token that begins every conversation, where the tokenizer has one."""
+        """The text of the token that the tokenizer puts before any text by itself; None where it puts none."""
         token: str | None = self._tokenizer.bos_token
-        return token
+        ids = self._tokenizer("a")["input_ids"]
+        return token if ids and ids[0] == self._tokenizer.bos_token_id else None
 
     @property
     def stop_id(self) -> int | None:
@@ -65,7 +69,7 @@ class ChatFormat:
 
     def text(self, prompt: Prompt) -> str:
         """The prompt as the model is shown it, up to where its reply begins."""
-        return self._render(self._messages(prompt), reply=None)
+        return self._render(self._messages(prompt), reply=None) + self._opening
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids of the prompt, special tokens as the template writes them."""
@@ -139,20 +143,25 @@ class ChatFormat:
         except ModelError:
             return False
 
-    def _reply_frame(self) -> tuple[str, str]:
-        """What the template writes before a reply beyond the generation prompt, and after it up to its stop token."""
+    def _reply_frame(self) -> tuple[str, str, str]:
+        """What follows the generation prompt before every reply: markup, then white space that belongs to the reply.
+
+        And what the template writes after a reply, up to its stop token. A thought that the generation prompt begins
+        is ended: a reply is what is said after it.
+        """
         probe = [{"role": "user", "content": "a"}]
         before, whole = self._render(probe, reply=None), self._render(probe, reply=_SENTINEL)
         eos: str = self._tokenizer.eos_token or ""
         if not whole.startswith(before) or _SENTINEL not in whole[len(before) :]:
-            return "", eos
+            return _THOUGHT if before.rstrip().endswith(_THINKS) else "", "", eos
         lead, ending = whole[len(before) :].split(_SENTINEL, 1)
+        opening, lead = (lead, "") if lead.strip() else ("", lead)
         ids, specials = self._ids(ending), self._specials()
         at = next((n for n, i in enumerate(ids) if i in specials), None)
         if at is None:
-            return lead, eos
+            return opening, lead, eos
         stop = self._tokenizer.convert_ids_to_tokens(ids[at])
-        return lead, ending[: ending.index(stop) + len(stop)] if stop in ending else eos
+        return opening, lead, ending[: ending.index(stop) + len(stop)] if stop in ending else eos
 
 
 def _default_template(template: str | Mapping[str, str]) -> str:

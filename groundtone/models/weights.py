@@ -15,6 +15,7 @@ from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
 
 STARTER_VARIABLE = "GROUNDTONE_STARTER"
+_COPIES = ["original/*", "onnx/*", "consolidated*"]  # of the same weights, for other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,23 @@ class Base:
 
 def starter_folder() -> Path:
     """The folder of the small offline model: $GROUNDTONE_STARTER, or data/starter beside the sources."""
-    named = os.environ.get(STARTER_VARIABLE)
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "data" / "starter"
-    if not (folder / "config.json").exists():
+    folder = _starter_place()
+    if not has_starter():
         raise ModelError(
-            f"the starter model is not at {folder}: run from a checkout, or set {STARTER_VARIABLE} to its folder"
+            f"the starter model is not at {folder}: name another model in model.id (extractive needs no weights), run "
+            f"from a checkout, or set {STARTER_VARIABLE} to its folder"
         )
     return folder
+
+
+def has_starter() -> bool:
+    """Whether the starter's weights are on this machine; an installed package has none."""
+    return (_starter_place() / "config.json").exists()
+
+
+def _starter_place() -> Path:
+    named = os.environ.get(STARTER_VARIABLE)
+    return Path(named) if named else Path(__file__).resolve().parents[2] / "data" / "starter"
 
 
 def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", quantised: bool = False) -> Base:
@@ -74,8 +85,7 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
             "a tokenizer and .safetensors weights"
         ) from error
     refuse_random(told["missing_keys"], id_or_path, folder)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    ensure_pad(tokenizer, config)
     stops = model.generation_config.eos_token_id
     # Greedy and nothing else: a stored repetition penalty or temperature would change what "greedy" means.
     model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=tokenizer.pad_token_id)
@@ -84,6 +94,13 @@ def load_base(id_or_path: str, *, dtype: str = "auto", device: str = "auto", qua
     model.eval().requires_grad_(False)
     limit = _context_tokens(config, tokenizer)
     return Base(id_or_path, folder, model, tokenizer, str(place), str(precision).removeprefix("torch."), limit)
+
+
+def ensure_pad(tokenizer: Any, config: Any) -> None:
+    """Has the tokenizer pad with a token that the model knows: some name none, or one beyond the model's vocabulary."""
+    pad = tokenizer.pad_token_id
+    if pad is None or pad >= config.get_text_config().vocab_size:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
 
 
 def refuse_random(missing: Collection[str], id_or_path: str, folder: Path) -> None:
@@ -158,7 +175,7 @@ def _hub_snapshot(repo: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
-        return Path(snapshot_download(repo, allow_patterns=wanted, ignore_patterns=["original/*", "onnx/*"]))
+        return Path(snapshot_download(repo, allow_patterns=wanted, ignore_patterns=_COPIES))
     except HFValidationError as error:
         raise ModelError(f"{repo!r} is neither a folder nor a Hugging Face id: check model.id") from error
     except RepositoryNotFoundError as error:
@@ -198,7 +215,8 @@ def _count_parameters(config: Any) -> int:
 
 def _context_tokens(config: Any, tokenizer: Any) -> int | None:
     text_config = config.get_text_config()
-    named = text_config.to_dict().get("max_position_embeddings")
+    key = "max_position_embeddings"
+    named = text_config.to_dict().get(text_config.attribute_map.get(key, key))  # GPT-2 calls it n_positions
     known = [n for n in (named, tokenizer.model_max_length) if isinstance(n, int) and 0 < n < 10_000_000]
     return min(known) if known else None
 

@@ -103,6 +103,36 @@ def test_full_tuning_stores_a_model_like_any_other(folder, pairs, tmp_path):
     assert read_metrics(tmp_path / "run")[-1]["tokens"] == run.tokens > 0
 
 
+def seeing_model() -> Any:
+    """Gemma 3 with its eyes: both towers have layers of the same names."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**shape, "head_dim": 8, "num_key_value_heads": 1, "vocab_size": 64, "sliding_window": 8}
+    vision = {**shape, "num_hidden_layers": 3, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=1, image_token_index=9)
+    return Gemma3ForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize(
+    ("shape", "adapted"),
+    [
+        ({"targets": "mlp"}, 2 * 3),
+        ({"targets": "all-linear"}, 2 * 7),
+        ({"targets": ["q_proj"]}, 2),
+        ({"targets": "mlp", "layers": [-1]}, 3),
+    ],
+)
+def test_only_what_reads_text_learns_in_a_model_that_sees_too(shape, adapted):
+    from peft import get_peft_model
+
+    model = seeing_model()
+    tuned = get_peft_model(model, lora_config(Lora(**shape), model))
+    names = [name for name, p in tuned.named_parameters() if p.requires_grad and ".lora_A." in name]
+    assert len(names) == adapted
+    assert all(".language_model." in name for name in names)
+
+
 @pytest.mark.parametrize(
     ("shape", "said"),
     [

@@ -20,7 +20,7 @@ from tuning.engine import Finished
 from tuning.estimate import RowsOf
 from tuning.guard import Watch
 from tuning.plan import Plan
-from tuning.replay import REPLAYED, from_base, rows_wanted
+from tuning.replay import REPLAYED, from_base, mix, rows_wanted
 from tuning.rows import render
 from tuning.sft import Retention, train
 from tuning.versions import Start
@@ -86,6 +86,10 @@ def _replay(work: Work, run: Run, general: Sequence[VoicePair], *, rows: int) ->
 
 
 def voice_rows(settings: Settings) -> RowsOf:
-    """The rows that would be trained on, for a base that is not loaded yet."""
-    pairs = read_voice(settings).pairs
+    """The rows that would be trained on, replay among them, for a base that is not loaded yet.
+
+    Of prompts that the base is to reply to (`tuning.replay_from: base`) the replies are not known, and not counted.
+    """
+    data, given = read_voice(settings), settings.tuning
+    pairs = mix(data.pairs, data.replay, share=given.replay, seed=given.seed)
     return lambda base: render(ChatFormat(base.tokenizer), pairs)

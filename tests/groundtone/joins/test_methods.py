@@ -89,6 +89,14 @@ def test_methods_that_train_an_adapter_say_so_before_anything_is_written(tmp_pat
     assert project.runs("tune") == [] or project.runs("tune")[0].status == "failed"
 
 
+def test_a_dry_run_counts_the_rows_that_are_mixed_in(tmp_path: Path, tiny: Path) -> None:
+    general = [{"prompt": f"Count to {n}.", "reply": f"One to {n}."} for n in range(20)]
+    (tmp_path / "general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in general))
+    project, settings = project_in(tmp_path, tiny, replay=0.75, replay_data="general.jsonl", batch_size=2)
+    needed = pipeline.dry_run(settings)
+    assert needed.steps == pipeline.tune(project, settings).manifest.notes["steps"] == 8
+
+
 def test_a_dry_run_of_a_method_that_cannot_be_timed_names_those_that_can(tmp_path: Path, tiny: Path) -> None:
     _, settings = project_in(tmp_path, tiny, method="grpo")
     with pytest.raises(DataError, match="estimates methods sft, pretrain, not grpo"):

@@ -217,8 +217,18 @@ def test_ollamas_template_writes_the_prompts_of_training(family: str) -> None:
         shown = shown.split("{{ .Response }}")[0].replace("{{ .System }}", system).replace("{{ .Prompt }}", user)
         messages = [{"role": "system", "content": system}] * told + [{"role": "user", "content": user}]
         expected = chat_format.text(Prompt(tuple(messages), user)).removeprefix(bos)
-        lead = chat_format.decode(chat_format.completion_ids(Prompt(tuple(messages), user), "R")).split("R")[0]
-        assert shown == expected + lead
+        assert shown == expected, "white space before a reply is the model's to write"
+    for stop in chat_format.stops:
+        assert f'PARAMETER stop "{stop}"' in text, "Ollama reads a stop as it stands: an escape would never be found"
+
+
+def test_ollama_is_shown_the_first_token_where_no_tokenizer_adds_it() -> None:
+    tokenizer = tiny_tokenizer("qwen2")
+    tokenizer.bos_token = "<|im_start|>"  # SmolLM2's is also the mark that begins every turn
+    chat_format = ChatFormat(tokenizer)
+    assert chat_format.bos is None
+    text = export.ollama_modelfile(chat_format, "./merged", bos=chat_format.bos)
+    assert 'TEMPLATE """{{ if .System }}<|im_start|>system' in text
 
 
 def test_adapters_are_listed_compared_and_combined(world: tuple[Project, Settings, str], tmp_path: Path) -> None:

@@ -100,6 +100,36 @@ def test_a_template_that_can_think_aloud_is_told_not_to(prompt_list):
     assert chat_format.decode(chat_format.completion_ids(prompt_list[0], REPLY)) == REPLY
 
 
+@pytest.mark.parametrize(
+    ("begun", "before_reply"),
+    [("<think>\n", "<think>\n\n</think>\n\n"), ("<think>\n", ""), ("", "<|channel|>final<|message|>")],
+)
+def test_markup_before_every_reply_is_shown_and_not_left_to_the_model(prompt_list, begun, before_reply):
+    tokenizer = tiny_tokenizer("qwen2")
+    own, begin = tokenizer.chat_template, "<|im_start|>assistant\n"
+    tokenizer.chat_template = own.replace(begin, begin + begun).replace(
+        "{{ m['content'] }}", "{% if m['role'] == 'assistant' %}" + before_reply + "{% endif %}{{ m['content'] }}"
+    )
+    chat_format = ChatFormat(tokenizer)
+    silent = before_reply or "<think>\n\n</think>\n\n"
+    assert chat_format.text(prompt_list[0]).endswith(begin + silent)
+    ids = chat_format.completion_ids(prompt_list[0], REPLY)
+    assert chat_format.decode(ids) == REPLY, "what is served is the reply and nothing else"
+    assert chat_format.template_sha256 != sha256(tokenizer.chat_template.encode()).hexdigest()
+
+
+def test_the_first_token_is_named_only_where_the_tokenizer_adds_it():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny_tokenizer("llama")
+    bos = tokenizer.bos_token
+    assert ChatFormat(tokenizer).bos is None
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
+    )
+    assert ChatFormat(tokenizer).bos == bos
+
+
 def test_a_conversation_that_the_template_refuses_names_its_roles(local):
     prompt = Prompt(({"role": "user", "content": "a"}, {"role": "user", "content": "b"}), "b")
     with pytest.raises(ModelError, match="user, user"):

@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from groundtone.errors import ModelError
 from groundtone.models.device import pick_device, pick_dtype
+from groundtone.models.generate import LocalModel
 from groundtone.models.reward import load_reward_base
-from groundtone.models.weights import STARTER_VARIABLE, load_base, resolve_folder, weights_sha256
+from groundtone.models.weights import STARTER_VARIABLE, load_base, load_tokenizer, resolve_folder, weights_sha256
+from tests.tiny_models import save_tiny, tiny_tokenizer
 
 
 def test_an_id_that_is_not_here_is_named_while_offline(monkeypatch, tmp_path):
@@ -65,6 +67,29 @@ def test_a_loaded_model_is_frozen_greedy_and_padded(folder):
     assert base.tokenizer.pad_token_id is not None
     assert base.model.generation_config.repetition_penalty in (None, 1.0)
     assert (base.dtype, base.context_tokens) == ("float32", 512)
+
+
+def test_the_limit_of_a_model_that_names_it_in_its_own_way_is_known(tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = tiny_tokenizer("plain")
+    shape = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64)
+    GPT2LMHeadModel(shape).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    base = load_base(str(tmp_path))
+    assert tokenizer.model_max_length > 10**9, "the tokenizer must not know it"
+    assert (base.context_tokens, load_tokenizer(str(tmp_path)).context_tokens) == (64, 64)
+
+
+def test_a_pad_token_that_the_weights_do_not_know_pads_no_batch(tmp_path, prompt_list):
+    save_tiny("mistral", tmp_path)
+    tokenizer = tiny_tokenizer("mistral")
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(tmp_path)
+    model = LocalModel.load(str(tmp_path))
+    assert model.base.tokenizer.pad_token == "</s>"
+    alone = [model.generate([prompt], max_new_tokens=3)[0] for prompt in prompt_list]
+    assert model.generate(prompt_list, max_new_tokens=3) == alone
 
 
 def test_device_and_precision_are_checked():
