@@ -81,7 +81,7 @@ _PATTERNS = (
 )
 _ORDER = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.IGNORECASE)
 _FORGED = re.compile(
-    r"^[\s>*_`#-]*(?:system|assistant|developer)(?: (?:message|prompt|note))?[*_` ]*:|###\s*(?:system|instruction|response)",
+    r"^[\s>*_`#<!-]*(?:system|assistant|developer)(?: (?:message|prompt|note))?[*_` ]*:|###\s*(?:system|instruction|response)",
     re.IGNORECASE,
 )
 

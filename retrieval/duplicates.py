@@ -16,7 +16,6 @@ import numpy as np
 from groundtone.text import words
 from groundtone.types import Passage
 from retrieval.snapshot import Snapshot
-from retrieval.versions import today_utc
 
 __all__ = ["Duplicate", "Entry", "collapse"]
 
@@ -51,11 +50,11 @@ def collapse(
 ) -> list[Entry]:
     """The passages `ids`, best first, without copies; of two dated versions of a statement the newer one first.
 
-    A version whose date comes after `today` (ISO; default: the day, UTC) is not in force and goes behind. Scores stay
-    in order: what takes another's place takes its score too. A query that names the year of the one that would go
-    behind keeps the order.
+    A version whose date comes after `today` (ISO; default: the snapshot's day) is not in force and goes behind. Scores
+    stay in order: what takes another's place takes its score too. A query that names the year of the one that would
+    go behind keeps the order.
     """
-    today = today or today_utc()
+    today = today or snap.day
     vectors = snap.cache.stored[snap.first[list(ids)]].astype(np.float32)
     text_of = np.unique([" ".join(snap.passages[i].text.casefold().split()) for i in ids], return_inverse=True)[1]
     cosines = vectors @ vectors.T

@@ -11,6 +11,7 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -27,7 +28,12 @@ _UNCLOSED_LINES = 40  # where the second rule is missing: how many lines may be 
 _NAMES_GROUPS = re.compile(r"^[ \t]*(?:[-?{][ \t]*)*[\"']?groups?[\"']?[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _YAML_LINE = re.compile(r"#|-(?:[ \t]|$)|[\"']?\w[\w .-]{0,60}[\"']?:(?:[ \t]|$)")
 _MOST_DIGITS = 100
+_SEVERAL = re.compile(r"[,;\[\]]")  # "hr, board" is no name: as one it would hide the document from both
+_BARE_LINES = 20  # at the top of a document, among which groups without their two rules are looked for
+_GROUP_LIST = re.compile(r"[\"']?groups?[\"']?[ \t]*[:=][ \t]*\[", re.IGNORECASE)
+_BARE_LINE = re.compile(r"[-+=*_–—]{1,6}$|[\"']?\w[\w .-]{0,60}[\"']?[ \t]*[:=](?:[ \t]|$)")
 _GROUP_KEYS = ("group", "groups")
+_NO_RULES = "it does not stand between two lines of three dashes"
 _MEND = "write `groups: [name]` between two lines of three dashes; until then it is shown to nobody"
 
 
@@ -73,13 +79,13 @@ def front_matter_end(text: str) -> int:
 def read_front_matter(text: str) -> FrontMatter:
     """The front matter of a document; blank lines and a byte order mark may stand before it."""
     start = len(text) - len(text.lstrip(_BEFORE))
-    if not text.startswith("---", start):
-        return FrontMatter({})
     opening = _OPENING.match(text, start)
+    if not text.startswith("---", start):
+        return FrontMatter({}, 0, _NO_RULES, _has_bare_groups(text[start:]))
     closing = _CLOSING.search(text, opening.end()) if opening else None
     if opening is None or closing is None:
         first = "\n".join(text[start:].split("\n", _UNCLOSED_LINES + 1)[: _UNCLOSED_LINES + 1])
-        return FrontMatter({}, 0, "it does not stand between two lines of three dashes", _names_groups(first))
+        return FrontMatter({}, 0, _NO_RULES, _names_groups(first))
     block = text[opening.end() : closing.start()]
     loaded, mistake = _loaded(block)
     named = _names_groups(block) or _has_group_key(loaded)
@@ -104,7 +110,7 @@ def groups_of(front: FrontMatter) -> list[str] | None:
 
 
 def _group_names(value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else value
+    names = [value] if isinstance(value, str) and not _SEVERAL.search(value) else value
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
         raise ReadersError(
             f"groups in its front matter is {repr(value)[:60]}; write a list of names, or leave it out: until then it "
@@ -130,6 +136,20 @@ def _loaded(block: str) -> tuple[Any, str]:
 
 def _names_groups(block: str) -> bool:
     return _NAMES_GROUPS.search(block) is not None
+
+
+def _has_bare_groups(text: str) -> bool:
+    """Whether the fields at the top of a text limit the readers though no rules stand around them.
+
+    Word makes a border or a long dash of three dashes, other programs write plus signs; people forget them.
+    """
+    lines = (line.strip() for line in text[:_MOST_CHARS].split("\n") if line.strip())
+    for line in islice(lines, _BARE_LINES):
+        if _GROUP_LIST.match(line):
+            return True
+        if not _BARE_LINE.match(line):
+            return False
+    return False
 
 
 def _has_group_key(loaded: Any) -> bool:

@@ -5,6 +5,7 @@ Each function is called inside one write transaction of `store.Store`, which com
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,12 @@ def generations(db: sqlite3.Connection) -> list[Generation]:
     return [Generation(*row) for row in rows]
 
 
-def publish(db: sqlite3.Connection, *, gone: Sequence[str]) -> bool:
-    """Make what is staged, and the going of `gone`, a new generation. False: there was nothing to do."""
+def publish(db: sqlite3.Connection, *, gone: Sequence[str], refused: Collection[str] = ()) -> bool:
+    """Make what is staged, and the going of `gone`, a new generation. False: there was nothing to do.
+
+    `refused` are those of `gone` whose readers are not known any more: going back must not show them to anybody, so
+    that they leave the earlier generations too.
+    """
     staged = _rows(db, "SELECT row FROM documents WHERE added IS NULL")
     replaced = _rows(
         db,
@@ -54,24 +59,30 @@ def publish(db: sqlite3.Connection, *, gone: Sequence[str]) -> bool:
     )
     for some in _batches(gone):
         replaced |= _rows(db, f"SELECT d.row FROM documents d WHERE {CURRENT} AND d.source IN ({_marks(some)})", some)
-    if not staged and not replaced:
-        return False
+    if staged or replaced:
+        _new_generation(db, staged, replaced)
+    for some in _batches(sorted(refused)):
+        drop(db, _rows(db, f"SELECT row FROM documents WHERE removed NOT NULL AND source IN ({_marks(some)})", some))
+    if staged or replaced or refused:
+        _count(db)
+    return bool(staged or replaced)
+
+
+def _new_generation(db: sqlite3.Connection, staged: set[int], replaced: set[int]) -> None:
     _hide(db, replaced)
     _show(db, staged)
     number = db.execute("INSERT INTO generations(created, documents, passages) VALUES(?, 0, 0)", (now_iso(),)).lastrowid
     assert number is not None
     _mark(db, replaced, "removed", number)
     _mark(db, staged, "added", number)
-    _count(db)
     _changed(db)
-    return True
 
 
 def roll_back(db: sqlite3.Connection, number: int | None) -> int:
     """Make an earlier generation current (None: the one before), later ones go; returns its number.
 
-    What they had added becomes staged work, so that the next update finds it done. Raises ProjectError for a number
-    that is not kept.
+    What they had added becomes staged work, so that the next update finds it done. A document that fewer may read now
+    than then stays as it is: going back gives nobody a right. Raises ProjectError for a number that is not kept.
     """
     kept = [g.number for g in generations(db)]
     earlier = kept[1:]
@@ -84,6 +95,10 @@ def roll_back(db: sqlite3.Connection, number: int | None) -> int:
     after = _rows(
         db, "SELECT row FROM documents WHERE added <= ? AND (removed IS NULL OR removed > ?)", (number, number)
     )
+    for old, now in _narrowed(db, before, after):
+        after = after - {old} | {now}
+        _mark(db, [old], "removed", number)
+        _mark(db, [now], "added", number)
     _hide(db, before - after)
     _show(db, after - before)
     drop(db, _rows(db, "SELECT row FROM documents WHERE added IS NULL"))
@@ -92,8 +107,27 @@ def roll_back(db: sqlite3.Connection, number: int | None) -> int:
     db.execute("UPDATE documents SET added = NULL, removed = NULL WHERE added > ?", (number,))
     db.execute("UPDATE documents SET removed = NULL WHERE removed > ?", (number,))
     db.execute("DELETE FROM generations WHERE number > ?", (number,))
+    _count(db)
     _changed(db)
     return number
+
+
+def _narrowed(db: sqlite3.Connection, before: set[int], after: set[int]) -> list[tuple[int, int]]:
+    """Pairs of a source's rows (then, now) where the one of then has readers whom the one of now keeps out."""
+    now = {source: (row, readers) for row, source, readers in _readers(db, before - after)}
+    found = []
+    for row, source, readers in _readers(db, after - before):
+        current, allowed = now.get(source, (0, frozenset()))
+        if allowed and not (readers and readers <= allowed):
+            found.append((row, current))
+    return found
+
+
+def _readers(db: sqlite3.Connection, rows: Iterable[int]) -> Iterable[tuple[int, str, frozenset[str]]]:
+    """Each document row with its source and groups; no group: everybody."""
+    for row in rows:
+        source, meta = db.execute("SELECT source, meta FROM documents WHERE row = ?", (row,)).fetchone()
+        yield row, source, frozenset(json.loads(meta).get("groups", ()))
 
 
 def prune(db: sqlite3.Connection, *, keep: int) -> None:

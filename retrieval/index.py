@@ -33,6 +33,7 @@ from retrieval.snapshot import Snapshot, snapshot
 from retrieval.store import KEEP_GENERATIONS, Neighbours, Store
 from retrieval.update import IndexReport, Progress, update_store
 from retrieval.vectors import Kind
+from retrieval.versions import today_utc
 from retrieval.widen import widened
 
 __all__ = ["Explained", "FailedFile", "Index", "IndexReport"]
@@ -150,13 +151,15 @@ class Index:
 
     def _current(self) -> Snapshot:
         with self._lock:
-            changes = self._store.change_count()
+            changes, day = self._store.change_count(), today_utc()
             if self._snapshot is None or changes != self._seen_changes:
                 documents, stored = self._store.snapshot()
                 self._snapshot = snapshot(
-                    documents, stored, dim=self._encoder.dim, kind=self._kind, previous=self._snapshot
+                    documents, stored, dim=self._encoder.dim, day=day, kind=self._kind, previous=self._snapshot
                 )
                 self._seen_changes = changes
+            elif self._snapshot.day != day:  # a server runs past midnight
+                self._snapshot = self._snapshot.on(day)
             return self._snapshot
 
     def neighbours(self, passage: Passage) -> Neighbours:

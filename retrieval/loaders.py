@@ -10,29 +10,34 @@ What reads complex formats belongs into a process of its own, with limits of tim
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
-from groundtone.errors import DocumentError
+from groundtone.errors import DocumentError, ReadersError
 from groundtone.types import Document
 from retrieval import markup, pdf
 from retrieval.formats import book, mail, opendocument, outlook, records, sheets, slides, word
+from retrieval.formats.attached import with_attachments
 from retrieval.formats.encodings import decode, one_line_end
 from retrieval.formats.extract import Extract
-from retrieval.front_matter import front_matter_end
+from retrieval.front_matter import front_matter_end, groups_of, read_front_matter
 from retrieval.meta import describe
 from retrieval.wraps import unwrap
 
-LOADERS_VERSION = 4  # raise it when the same bytes give another text: indexes then read every file again
+LOADERS_VERSION = 5  # raise it when the same bytes give another text: indexes then read every file again
 MAX_FILE_MB = 50
 _MAX_REASON_CHARS = 300
 _HIDDEN = "hidden or temporary"
-_MAX_ATTACHMENTS, _MAX_DEPTH = 50, 3  # of one mail; of mails inside mails
+_NO_DOCUMENTS = frozenset(  # folders of programs and systems, most of them of deleted and former files
+    "node_modules __pycache__ __macosx $recycle.bin recycler #recycle @recycle @eadir "
+    "#snapshot ~snapshot lost+found".split()
+)
 _CONTENTS = (  # what a file's first bytes say that it is, whatever its name
     (b"%PDF-", "PDF"),
     (b"PK\x03\x04", "a zip or Office file"),
@@ -116,7 +121,9 @@ def _without_waiting(name: str, flags: int) -> int:
 def _extract(data: bytes, suffix: str, depth: int = 0) -> Extract:
     """What the loader of this suffix finds. Whatever a parser raises on a hostile file becomes a DocumentError."""
     try:
-        return _with_attachments(LOADERS[suffix](data), depth)
+        return with_attachments(LOADERS[suffix](data), depth, kinds=LOADERS, read=_extract)
+    except ReadersError:
+        raise
     except DocumentError as error:
         content = _content(data)
         if content and content not in _EXPECTED.get(suffix, ()):
@@ -133,29 +140,6 @@ def _extract(data: bytes, suffix: str, depth: int = 0) -> Extract:
 
 def _content(data: bytes) -> str:
     return next((name for mark, name in _CONTENTS if data.lstrip(b" \t\r\n").startswith(mark)), "")
-
-
-def _with_attachments(found: Extract, depth: int) -> Extract:
-    """A mail with the text of what is attached to it, each below a heading; what could not be read is named."""
-    texts, left_out = [found.text], list(found.meta.get("left_out", ()))
-    for number, attachment in enumerate(found.attachments, 1):
-        suffix = PurePosixPath(attachment.name).suffix.lower()
-        if number > _MAX_ATTACHMENTS or depth >= _MAX_DEPTH:
-            left_out.append(f"attachment {attachment.name}: beyond the limit of {_MAX_ATTACHMENTS}, {_MAX_DEPTH} deep")
-        elif suffix not in LOADERS or not attachment.data:
-            what = f"files of kind {suffix!r} are not read" if attachment.data else "it has 0 bytes"
-            left_out.append(f"attachment {attachment.name}: {what}")
-        else:
-            try:
-                inner = _extract(attachment.data, suffix, depth + 1)
-            except DocumentError as error:
-                left_out.append(f"attachment {attachment.name}: {error}")
-                continue
-            below = re.sub(r"^(#{1,4})(?= )", r"##\1", one_line_end(inner.text).strip(), flags=re.MULTILINE)
-            texts.append(f"## Attachment {attachment.name}\n\n{below}")
-            left_out += [f"attachment {attachment.name}: {what}" for what in inner.meta.get("left_out", ())]
-    meta = {**found.meta, **({"left_out": left_out} if left_out else {})}
-    return replace(found, text="\n\n".join(texts), meta=meta, attachments=())
 
 
 def _storable(text: str) -> str:
@@ -238,6 +222,8 @@ def _entries(folder: Path, root: Path) -> Iterator[_Entry]:
             yield _Entry(path, _HIDDEN)
         elif entry.is_symlink() and (reason := _why_not_follow(path, root)):
             yield _Entry(path, reason)
+        elif entry.name.lower() in _NO_DOCUMENTS and entry.is_dir():
+            yield _Entry(path, _HIDDEN)
         elif entry.is_dir():
             yield from _entries(path, root)
         elif path.suffix.lower() not in LOADERS:
@@ -266,7 +252,7 @@ def _printable(source: str) -> str:
 
 def _markdown(data: bytes) -> Extract:
     found = decode(data)
-    return Extract(markup.outer_pipes(one_line_end(found.text)), meta=found.meta())
+    return Extract(markup.outer_pipes(markup.without_comments(one_line_end(found.text))), meta=found.meta())
 
 
 def _plain(data: bytes) -> Extract:
@@ -277,10 +263,21 @@ def _plain(data: bytes) -> Extract:
 
 
 def _html(data: bytes) -> Extract:
+    """A page, also one with a front matter above its markup, where a parser of HTML would lose it."""
     declares = re.search(rb"charset\s*=|<\?xml[^>]+encoding", data[:4096], re.IGNORECASE)
     found = None if declares else decode(data)
-    text, title, published = markup.read_html(found.text if found else data)
-    return Extract(text, title, published, meta=found.meta() if found else {})
+    if found:
+        page = one_line_end(found.text)
+        front = read_front_matter(page)
+        above, rest = page[: front.end], page[front.end :]
+        text, title, published = markup.read_html(rest)
+    else:
+        raw = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+        front = read_front_matter(raw.decode("latin-1"))  # one character per byte, so that its end is one of bytes
+        above = decode(raw[: front.end]).text
+        text, title, published = markup.read_html(raw[front.end :] if front.end else data)
+    groups_of(front)  # what it cannot understand is refused here, for it stands no longer above the text
+    return Extract(above + text, title, published, meta=found.meta() if found else {})
 
 
 LOADERS: dict[str, Callable[[bytes], Extract]] = {

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from groundtone.errors import ProjectError
@@ -44,8 +44,9 @@ def writer_lock(
                 waiting(holder)
                 told = True
             time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(str(os.getpid()).encode())
+        with suppress(OSError):  # on a full disk the lock holds all the same; the number only tells who has it
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         yield
 
 

@@ -29,6 +29,7 @@ _FURNITURE_ROLES = ("navigation", "banner", "contentinfo", "search", "dialog", "
 _FIELDS = ("input", "select", "textarea", "datalist")  # what a form that holds the page's content loses
 _CONTENT = ("main", "article")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _BARE_RULE = re.compile(r":?-+:?(?:\|:?-+:?)+\|?$")  # the line under a header without outer pipes, its blanks taken out
 _INNER_LINK = re.compile(r"^\s*(?:#|javascript:)", re.IGNORECASE)
 _BANNER = re.compile(
@@ -66,6 +67,40 @@ def outer_pipes(text: str) -> str:
     return "\n".join(lines)
 
 
+def without_comments(text: str) -> str:
+    """Markdown without its HTML comments, which no reader sees; code keeps them, and so does what is never closed."""
+    parts: list[str] = []
+    outside: list[str] = []
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        if fence:
+            parts.append(line)
+            fence = "" if mark and mark[1].startswith(fence) and not line[mark.end() :].strip() else fence
+        elif mark:
+            parts += [_uncommented("".join(outside)), line]
+            outside, fence = [], mark[1]
+        else:
+            outside.append(line)
+    return "".join([*parts, _uncommented("".join(outside))])
+
+
+def _uncommented(text: str) -> str:
+    """Text outside code blocks; a comment that begins inside a code span of its line stays."""
+    kept: list[str] = []
+    at = ticks = 0
+    while (begin := text.find("<!--", at)) >= 0 and (end := text.find("-->", begin + 4)) >= 0:
+        line = text.rfind("\n", at, begin) + 1
+        ticks = text.count("`", line, begin) if line else ticks + text.count("`", at, begin)
+        if ticks % 2:
+            kept.append(text[at : begin + 4])
+            at = begin + 4
+        else:
+            kept.append(text[at:begin])
+            at = end + 3
+    return "".join([*kept, text[at:]])
+
+
 def _is_bare_rule(line: str) -> bool:
     return line[:4].strip() != "" and _BARE_RULE.match("".join(line.split())) is not None
 
@@ -83,9 +118,18 @@ def read_html(page: bytes | str) -> tuple[str, str, str]:
     title = _page_title(soup)
     published = _published(soup)
     _drop_furniture(soup)
-    content = soup.find("main") or soup.find("article") if len(soup.find_all("article")) <= 1 else soup.find("main")
-    chosen = content or soup.body or soup
-    return html_to_markdown(chosen), title, published
+    return html_to_markdown(_content(soup)), title, published
+
+
+def _content(soup: BeautifulSoup) -> Tag:
+    """What the page is for: its main part, its one article where that holds most of the words, else all of it."""
+    everything = soup.body or soup
+    articles = soup.find_all("article", limit=2)
+    main = soup.find("main")
+    if main is None and len(articles) == 1:
+        holds_most = 2 * len(articles[0].get_text()) >= len(everything.get_text())
+        return articles[0] if holds_most else everything  # a card beside the text is an article too
+    return main or everything
 
 
 def html_to_markdown(page: str | Tag) -> str:

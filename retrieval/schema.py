@@ -82,7 +82,10 @@ def prepare(db: sqlite3.Connection, path: Path, *, made_with: Facts | None) -> F
             raise ProjectError(
                 f"this Python's SQLite {sqlite3.sqlite_version} lacks FTS5; use another Python"
             ) from error
-        raise ProjectError(f"the index {path} cannot be used ({error})") from error
+        raise ProjectError(
+            f"the index {path} cannot be used ({error}); see to the disk's space and permissions and run the command "
+            "again"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise IntegrityError(f"the index {path} is damaged or no index ({error}); {how_to_rebuild(path)}") from error
 

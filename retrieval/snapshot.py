@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +39,7 @@ class Snapshot:
     owner: Ints  # vector row -> passage
     outdated: dict[str, Outdated]  # by source
     is_outdated: Bools  # per passage
+    day: str  # ISO, for which `outdated` holds
     cache: VectorCache
     words: WordScores
     _filters: Any = field(repr=False, compare=False)  # cached: (groups, where) -> Allowed
@@ -51,6 +52,11 @@ class Snapshot:
         """The passages of one document, in reading order."""
         at = next((at for at, facts in enumerate(self.documents) if facts.id == doc_id), None)
         return [] if at is None else [self.passages[i] for i in np.flatnonzero(self.doc_of == at)]
+
+    def on(self, day: str) -> Snapshot:
+        """The same on another day: what was to come may be in force."""
+        old = outdated((Document(doc.id, "", doc.source, doc.meta) for doc in self.documents), today=day)
+        return replace(self, outdated=old, is_outdated=_flags(self.documents, old)[self.doc_of], day=day)
 
     def allowed(self, groups: Sequence[str], where: Where | None) -> Allowed:
         """What a search for these groups and conditions may see. Raises DataError for an unknown metadata key."""
@@ -71,10 +77,14 @@ def snapshot(
     stored: Sequence[StoredPassage],
     *,
     dim: int,
+    day: str,
     kind: Kind = "auto",
     previous: Snapshot | None = None,
 ) -> Snapshot:
-    """The in-memory cache that searches run on; a graph of vectors is taken over from `previous` and added to."""
+    """The in-memory cache that searches run on; a graph of vectors is taken over from `previous` and added to.
+
+    `day` (ISO) is the one on which versions are current or outdated.
+    """
     counts = np.fromiter((len(s.vectors) for s in stored), dtype=np.int64, count=len(stored))
     assert not len(counts) or counts.max() < _MOST_VECTORS, "a passage has as many vectors as sentences, and one"
     first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
@@ -86,7 +96,7 @@ def snapshot(
     place = {doc.id: at for at, doc in enumerate(facts)}
     doc_of = np.fromiter((place[s.passage.doc_id] for s in stored), dtype=np.int64, count=len(stored))
     passages = [s.passage for s in stored]
-    old = outdated(documents)
+    old = outdated(documents, today=day)
     return Snapshot(
         passages=passages,
         sentences=[s.sentences for s in stored],
@@ -95,11 +105,16 @@ def snapshot(
         first=first,
         owner=owner,
         outdated=old,
-        is_outdated=np.array([doc.source in old for doc in facts], dtype=bool)[doc_of],
+        is_outdated=_flags(facts, old)[doc_of],
+        day=day,
         cache=_cache(vectors, keys, kind, previous),
         words=WordScores(row_ids),
         _filters=_filters(facts, doc_of, owner),
     )
+
+
+def _flags(documents: Sequence[Facts], old: Mapping[str, Outdated]) -> Bools:
+    return np.array([doc.source in old for doc in documents], dtype=bool)
 
 
 def _cache(vectors: NDArray[np.float16], keys: Ints, kind: Kind, previous: Snapshot | None) -> VectorCache:

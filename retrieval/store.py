@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -157,16 +157,30 @@ class Store:
                     [(stat, source) for source, stat in stats.items()],
                 )
 
-    def publish(self, *, gone: Sequence[str] = (), keep: int = KEEP_GENERATIONS) -> bool:
+    def failures(self) -> dict[str, list[str]]:
+        """What `note_failures` was given last."""
+        with self._read() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'failures'").fetchone()
+        found: dict[str, list[str]] = json.loads(row[0]) if row else {}
+        return found
+
+    def note_failures(self, failures: Mapping[str, Sequence[str]]) -> None:
+        """Keep what is known of files that take long to fail, by source, so that they are not tried again in vain."""
+        if failures != self.failures():
+            with self._write() as db:
+                db.execute("INSERT OR REPLACE INTO meta VALUES('failures', ?)", (json.dumps(failures),))
+
+    def publish(self, *, gone: Sequence[str] = (), refused: Collection[str] = (), keep: int = KEEP_GENERATIONS) -> bool:
         """Make what is staged and the going of `gone` visible in one step; whether there was anything.
 
-        The newest `keep` generations can be gone back to. A kill leaves the index before it or after it.
+        Of `refused` no version stays, that of an earlier generation neither. The newest `keep` generations can be gone
+        back to. A kill leaves the index before it or after it.
         """
         with self._lock:
             self._db.execute("PRAGMA synchronous = FULL")
             try:
                 with self._write() as db:
-                    changed = generations.publish(db, gone=gone)
+                    changed = generations.publish(db, gone=gone, refused=refused)
                     generations.prune(db, keep=keep)
             finally:
                 self._db.execute("PRAGMA synchronous = NORMAL")
@@ -175,8 +189,8 @@ class Store:
     def roll_back(self, number: int | None = None) -> int:
         """Make an earlier generation current (None: the one before); later ones go. Returns its number.
 
-        The next update goes forward to the folder's state, mostly without encoding. Raises ProjectError for a number
-        that is not kept, or when another process writes.
+        A document that fewer may read now than then stays as it is. The next update goes forward to the folder's state,
+        mostly without encoding. Raises ProjectError for a number that is not kept, or when another process writes.
         """
         with writer_lock(self.path, wait_s=0), self._write() as db:
             return generations.roll_back(db, number)

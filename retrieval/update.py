@@ -30,6 +30,8 @@ from retrieval.store import KEEP_GENERATIONS, Store
 Progress = Callable[[str, int, int], None]
 Block = NDArray[np.floating]
 _POOL_TEXTS = 1024  # encoded together, over several files: sorted by length, a large pool wastes less on padding
+_SLOW_S = 1.0  # a file that took longer to fail is not read again until it, or a limit, has changed
+_MOST_REASON_CHARS = 300
 _RACY_NS = 3_000_000_000  # a file changed this lately may change again within its clock's grain (2 s on FAT)
 
 
@@ -38,9 +40,10 @@ class IndexReport:
     """What an update did, in files; `passages` is how many the index holds now.
 
     `embedded` and `reused` count the passages of the files read: those with a text that had to be encoded, and those
-    whose vectors were all known. `changed` are sources that had another version before, `gone` those that were removed,
-    `renamed` pairs (old, new) of equal bytes. `duplicates` are groups of sources that say the same. `generation` is the
-    number of the current generation, 0 where nothing was ever indexed.
+    whose vectors were all known. `partial` are files that were read but for what is named. `changed` are sources that
+    had another version before, `gone` those that were removed, `renamed` pairs (old, new) of equal bytes. `duplicates`
+    are groups of sources that say the same. `generation` is the number of the current generation, 0 where nothing was
+    ever indexed.
     """
 
     read: int
@@ -49,6 +52,7 @@ class IndexReport:
     passages: int
     failed: tuple[FailedFile, ...] = ()
     skipped: tuple[FailedFile, ...] = ()
+    partial: tuple[FailedFile, ...] = ()
     embedded: int = 0
     reused: int = 0
     changed: tuple[str, ...] = ()
@@ -95,6 +99,9 @@ class _Work:
     pool: list[_Pending] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
     bad: list[FailedFile] = field(default_factory=list)
+    partial: list[FailedFile] = field(default_factory=list)
+    failures: dict[str, list[str]] = field(default_factory=dict)  # source -> stat, how it was read, reason; from before
+    slow: dict[str, list[str]] = field(default_factory=dict)  # the same, now
     vanished: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)  # sources of which it cannot be told who may read them
     stats: dict[str, str] = field(default_factory=dict)
@@ -171,6 +178,7 @@ def update_store(
             store.versions(),
             store.versions(staged=True),
             one_done,
+            failures=store.failures(),
             bad=[e for e in entries if isinstance(e, FailedFile) and not e.skipped],
             buried={sha: source for source, stone in buried.items() for sha in stone.hashes},
         )
@@ -195,8 +203,9 @@ def _finish(work: _Work, seen: set[str], skipped: tuple[FailedFile, ...], keep: 
     gone = tuple(sorted(set(before) - present))
     store.unstage(all_but=set(work.hashes))
     changed = tuple(sorted(s for s in store.versions(staged=True) if s in before))
-    store.publish(gone=gone, keep=keep)
+    store.publish(gone=gone, refused=work.guarded, keep=keep)
     store.note_stats(work.stats)
+    store.note_failures(work.slow)
     new = {sha: source for source, sha in work.hashes.items() if source not in before}
     renamed = tuple((old, new[before[old].file_sha256]) for old in gone if before[old].file_sha256 in new)
     generations = store.generations()
@@ -207,6 +216,7 @@ def _finish(work: _Work, seen: set[str], skipped: tuple[FailedFile, ...], keep: 
         store.passage_count(),
         tuple(work.bad),
         skipped,
+        tuple(work.partial),
         work.embedded,
         work.reused,
         changed,
@@ -221,6 +231,7 @@ def _look_at(work: _Work, path: Path) -> None:
     """Skip a file that is known, else queue it for encoding; a failure is noted and the rest goes on."""
     source = path.relative_to(work.folder).as_posix()
     known = work.current.get(source)
+    begun, stat = time.monotonic(), ""
     try:
         stat = _stat(path)
         buried = known is not None and known.file_sha256 in work.buried
@@ -228,6 +239,13 @@ def _look_at(work: _Work, path: Path) -> None:
             work.unchanged += 1
             work.done()
             return
+        failure = work.failures.get(source, [])
+        if stat and failure[:2] == [stat, _how(work)] and not work.full:
+            work.slow[source] = failure
+            _fail(work, source, failure[2])
+            return
+        if path.stat().st_size > work.reader.max_file_mb * 1_000_000:
+            work.reader(path, work.folder)  # says so, before a dump of many gigabytes is read for its hash
         version = Version(sha256_file(path), work.cut, stat)
         if version.file_sha256 in work.buried:
             work.copies.append(_kept_out(source, work.buried[version.file_sha256]))
@@ -251,11 +269,20 @@ def _look_at(work: _Work, path: Path) -> None:
         _fail(work, source, f"cannot be read ({error.strerror or error}); check its permissions")
     except DocumentError as error:
         if path.exists():
+            reason = failed(path, work.folder, error).reason
             if isinstance(error, ReadersError):
                 work.guarded.add(source)
-            _fail(work, source, failed(path, work.folder, error).reason)
+            elif stat and time.monotonic() - begun > _SLOW_S:
+                work.slow[source] = [stat, _how(work), f"{reason} (not tried again until it changes, or with --full)"]
+            _fail(work, source, reason)
         else:
             _vanish(work, source)
+
+
+def _how(work: _Work) -> str:
+    """By which rules and limits a file is read."""
+    reader = work.reader
+    return f"{work.cut} {reader.max_seconds:g} s {reader.max_memory_mb} MB"
 
 
 def _stat(path: Path) -> str:
@@ -286,6 +313,9 @@ def _fail(work: _Work, source: str, reason: str) -> None:
 
 def _queue(work: _Work, path: Path, version: Version) -> None:
     doc = work.reader(path, work.folder)
+    left_out = "; ".join(doc.meta.get("left_out", ()))
+    if left_out:
+        work.partial.append(FailedFile(doc.source, f"read without: {left_out}"[:_MOST_REASON_CHARS]))
     chunks = chunk(doc, work.encoder, chunk_tokens=work.chunk_tokens)
     if not chunks:
         raise DocumentError("it has a front matter but no sentences below; write some or remove it")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -42,25 +42,38 @@ class Outdated:
 def outdated(documents: Iterable[Document], *, today: str = "") -> dict[str, Outdated]:
     """For each outdated document's source, what is current on a day (ISO; default: today, UTC)."""
     today = today or today_utc()
+    result: dict[str, Outdated] = {}
+    for (order, doc), (last, current) in _with_current(documents, today):
+        if order < last:
+            result.setdefault(doc.source, Outdated(current.source, _names(doc)))
+    return result
+
+
+def coming(documents: Iterable[Document], *, today: str) -> dict[str, Outdated]:
+    """The same for each document that is not in force yet while another version of it is."""
+    result: dict[str, Outdated] = {}
+    for (_, doc), (_, current) in _with_current(documents, today):
+        if _effective(doc) > today >= _effective(current):
+            result.setdefault(doc.source, Outdated(current.source, _names(doc)))
+    return result
+
+
+def _with_current(documents: Iterable[Document], today: str) -> Iterator[tuple[_Member, _Member]]:
+    """Every version with the one that is current for its readers."""
     families: dict[tuple[str, ...], list[_Member]] = defaultdict(list)
     for doc in documents:
         path = PurePosixPath(doc.source)
         stem = path.stem.casefold()
-        effective = str(doc.meta.get("effective", ""))
+        effective = _effective(doc)
         found = _VERSION.findall(stem)
         if found:
             families["name", str(path.parent), _VERSION.sub("#", stem)].append((_order(found[-1], effective), doc))
         if effective:
             title = " ".join(str(doc.meta.get("title", "")).casefold().split())
             families["title", *_lasting(path.parent), title].append((("", effective), doc))
-    result: dict[str, Outdated] = {}
     for members in families.values():
         newest = {readers: _newest(members, readers, today) for readers in {_readers(doc) for _, doc in members}}
-        for order, doc in members:
-            last, current = newest[_readers(doc)]
-            if order < last:
-                result.setdefault(doc.source, Outdated(current.source, _names(doc)))
-    return result
+        yield from ((member, newest[_readers(member[1])]) for member in members)
 
 
 def today_utc() -> str:
@@ -71,8 +84,13 @@ def today_utc() -> str:
 def _newest(members: Sequence[_Member], readers: frozenset[str], today: str) -> _Member:
     """The current version among those that all of these readers may read; those in force go first."""
     open_to = [m for m in members if not (theirs := _readers(m[1])) or (readers and readers <= theirs)]
-    in_force = [m for m in open_to if str(m[1].meta.get("effective", "")) <= today]
+    in_force = [m for m in open_to if _effective(m[1]) <= today]
     return max(in_force or open_to, key=lambda m: m[0])
+
+
+def _effective(doc: Document) -> str:
+    """The date from which it counts, ISO; "" where it says none."""
+    return str(doc.meta.get("effective", ""))
 
 
 def _readers(doc: Document) -> frozenset[str]:
@@ -93,5 +111,5 @@ def _order(version: str, effective: str) -> tuple[str, str]:
 
 def _names(doc: Document) -> tuple[str, ...]:
     found = _VERSION.findall(PurePosixPath(doc.source).stem.casefold())
-    years = [v[:4] for v in [*found, str(doc.meta.get("effective", ""))] if v[:4].isdigit()]
+    years = [v[:4] for v in [*found, _effective(doc)] if v[:4].isdigit()]
     return tuple(dict.fromkeys([*found, *years]))

@@ -15,12 +15,7 @@ _JUNK_TITLE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file inside a mail: read like any other by its suffix."""
-
-    name: str
-    data: bytes
+_MOST_WHOLE = 1e21
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +32,15 @@ class Extract:
     attachments: tuple[Attachment, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file inside a mail: read like any other by its suffix, or `message`, a mail inside it that was read already."""
+
+    name: str
+    data: bytes = b""
+    message: Extract | None = None
+
+
 def of_pages(pages: Sequence[str], *, title: str = "", meta: Mapping[str, Any] | None = None) -> Extract:
     """Pages (or slides) put together with a blank line between them; `meta["pages"]` says where each begins."""
     starts, length = [], 0
@@ -50,6 +54,16 @@ def own_title(title: object) -> str:
     """A title from a file's properties; "" where a program has filled it in by itself ("Microsoft Word - a.doc")."""
     text = " ".join(str(title or "").split())
     return "" if _JUNK_TITLE.search(text) else text
+
+
+def shown_number(value: int | float) -> str:
+    """A number with all its digits, without an exponent where it is whole, and without the noise of binary fractions.
+
+    Numbers of accounts and articles stand in tables as well as sums.
+    """
+    if isinstance(value, int) or (value.is_integer() and abs(value) < _MOST_WHOLE):
+        return str(int(value))
+    return f"{value:.15g}"
 
 
 def dated(value: object) -> dict[str, str]:

@@ -18,6 +18,8 @@ from retrieval.wraps import unwrap
 _PEOPLE = ("From", "To", "Cc", "Bcc")
 _HEADERS = ("from", "to", "subject", "date", "received", "message-id", "mime-version", "content-type")
 _ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted")
+_BODY = ("text/plain", "text/html")
+_REPEATED = 0.8  # share of the words that two versions of one text have in common
 _RICHER = 2.0  # an HTML body with this many times the words of the plain one is read instead
 
 
@@ -31,23 +33,19 @@ def read_eml(data: bytes) -> Extract:
     parts = list(_leaves(message))
     if any(part.get_content_type() in _ENCRYPTED for part in parts):
         raise DocumentError("the mail is encrypted; save it decrypted from the mail program")
-    plain, pages, attachments, left_out = [], [], [], []
+    attachments, left_out = [], []
     for part in parts:
         kind, name = part.get_content_type(), _file_name(part)
-        if name or part.get_content_disposition() == "attachment" or kind == "message/rfc822":
+        if _is_attached(part):
             attachments.append(Attachment(name or _unnamed(part), _payload(part)))
-        elif kind == "text/plain":
-            plain.append(_text(part))
-        elif kind == "text/html":
-            pages.append(_text(part))
-        elif part.get_content_maintype() != "image":  # a picture without a name decorates the body
+        elif kind not in _BODY and part.get_content_maintype() != "image":  # a picture without a name decorates it
             left_out.append(f"a part of type {kind}")
     sent = _date(header(message, "Date"))
     return compose(
         header(message, "Subject"),
         [(name, header(message, name)) for name in _PEOPLE],
         sent,
-        body(plain, pages),
+        "\n\n".join(_each_once(list(_said(message)))),
         attachments=attachments,
         left_out=left_out,
     )
@@ -82,6 +80,37 @@ def body(plain: Sequence[str], pages: Sequence[str]) -> str:
     text = "\n\n".join(unwrap(one_line_end(p)).strip() for p in plain)
     rich = "\n\n".join(markup.read_html(page)[0].strip() for page in pages) if pages else ""
     return rich if len(rich.split()) > _RICHER * len(text.split()) else text
+
+
+def _said(message: Message) -> Iterator[str]:
+    """The texts of a mail one after another, one of those that are alternatives to one another."""
+    if message.get_content_type() == "multipart/alternative":
+        shown = [part for part in _leaves(message) if not _is_attached(part)]
+        plain, pages = ([_text(part) for part in shown if part.get_content_type() == kind] for kind in _BODY)
+        yield body(plain, pages)
+    elif message.get_content_maintype() == "multipart" and message.is_multipart():
+        for part in message.get_payload():
+            yield from _said(part)  # type: ignore[arg-type]
+    elif message.get_content_type() in _BODY and not _is_attached(message):
+        text = [_text(message)]
+        yield body(text, []) if message.get_content_type() == _BODY[0] else body([], text)
+
+
+def _each_once(texts: Sequence[str]) -> list[str]:
+    """Texts without those that another, hardly longer one repeats: some programs do not mark alternatives as such."""
+    words = [frozenset(re.findall(r"\w+", text.lower())) for text in texts]
+    kept: list[int] = []
+    for at in sorted(range(len(texts)), key=lambda at: -len(words[at])):
+        own = words[at]
+        repeated = (len(own & words[o]) > _REPEATED * len(own) > _REPEATED**2 * len(words[o]) for o in kept)
+        if texts[at].strip() and not any(repeated):
+            kept.append(at)
+    return [texts[at] for at in sorted(kept)]
+
+
+def _is_attached(part: Message) -> bool:
+    kind = part.get_content_type()
+    return bool(_file_name(part)) or part.get_content_disposition() == "attachment" or kind == "message/rfc822"
 
 
 def header(message: Message, name: str) -> str:

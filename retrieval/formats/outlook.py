@@ -69,7 +69,7 @@ def _attachment(ole: OleFileIO, at: tuple[str, ...], depth: int) -> Attachment |
         if depth >= _MOST_DEPTH or not ole.exists("/".join((*inner, "__properties_version1.0"))):
             return None
         found = _message(ole, inner, depth + 1)
-        return Attachment(f"{name or found.title or 'message'}.md", found.text.encode("utf-8", "replace"))
+        return Attachment(name or found.title or "message", message=found)
     return Attachment(" ".join(name.replace("/", "_").split()) or "unnamed", _bytes(ole, at, f"{_FILE_DATA}0102"))
 
 

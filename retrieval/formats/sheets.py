@@ -11,22 +11,29 @@ from typing import Any
 
 from groundtone.errors import DocumentError
 from retrieval import markup
-from retrieval.formats.encodings import decode
-from retrieval.formats.extract import Extract
+from retrieval.formats.encodings import decode, one_line_end
+from retrieval.formats.extract import Extract, shown_number
 from retrieval.formats.packed import open_zip
 from retrieval.formats.word import core_properties
+from retrieval.front_matter import groups_of, read_front_matter
 
+_SHEET = re.compile(r"xl/worksheets/[^/]+\.xml$")
+_NO_VALUE = re.compile(rb"<f\b[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>")
 _CURRENCY = re.compile(r"[$€£¥]")
 
 
 def read_csv(data: bytes) -> Extract:
     """The table as Markdown: the first row names the columns."""
     decoded = decode(data)
+    text = one_line_end(decoded.text)
+    front = read_front_matter(text)
+    groups_of(front)  # what it cannot understand is refused here: as a table it would be text
+    above, text = text[: front.end], text[front.end :]
     try:  # its guess at the quoting is made from the sample alone, and wrong where a doubled quote comes later
-        delimiter = csv.Sniffer().sniff(decoded.text[:8192], delimiters=",;\t|").delimiter
+        delimiter = csv.Sniffer().sniff(text[:8192], delimiters=",;\t|").delimiter
     except csv.Error:  # one column, or too few rows to tell: commas are the format's name
         delimiter = ","
-    lines = io.StringIO(decoded.text, newline="")
+    lines = io.StringIO(text, newline="")
     try:
         read = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
         rows = [row for row in read if any(c.strip() for c in row)]
@@ -34,7 +41,7 @@ def read_csv(data: bytes) -> Extract:
         raise DocumentError(f"it is no readable CSV ({error}); save it again as CSV with quoted cells") from error
     if not rows:
         raise DocumentError("the table has no rows; fill it or remove it")
-    return Extract(markup.table(rows), meta=decoded.meta())
+    return Extract(above + markup.table(rows), meta=decoded.meta())
 
 
 def read_xlsx(data: bytes) -> Extract:
@@ -42,7 +49,11 @@ def read_xlsx(data: bytes) -> Extract:
     from openpyxl import load_workbook
 
     with open_zip(data, ".xlsx") as packed:
-        title, meta = core_properties(packed)
+        title, about = core_properties(packed)
+        meta: dict[str, object] = dict(about)
+        without = sum(len(_NO_VALUE.findall(packed.read(name))) for name in packed.namelist() if _SHEET.match(name))
+    if without:
+        meta["left_out"] = [f"{without} formulas without a value; open it in its program and save it again"]
     book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     try:
         sheets = []
@@ -72,7 +83,7 @@ def _shown(cell: Any) -> str:
         if "%" in look:
             return f"{100 * value:.10g}%"
         sign = _CURRENCY.search(re.sub(r"\[\$([^-\]]*)[^\]]*\]", r"\1", look))
-        return (sign.group() if sign else "") + f"{value:.15g}"
+        return (sign.group() if sign else "") + shown_number(value)
     return str(value).strip()
 
 

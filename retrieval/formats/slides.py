@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from retrieval import markup
+from retrieval.formats import charts
 from retrieval.formats.extract import Extract, of_pages
 from retrieval.formats.packed import open_zip
 from retrieval.formats.word import core_properties
@@ -64,20 +65,6 @@ def _shape(shape: Any) -> Iterator[str]:
     elif shape.has_table:
         yield markup.table([[cell.text for cell in row.cells] for row in shape.table.rows])
     elif shape.has_chart:
-        yield from _chart(shape.chart)
-
-
-def _chart(chart: Any) -> Iterator[str]:
-    """The numbers behind a chart: one row per category, one column per series."""
-    plot = chart.plots[0]
-    series = list(plot.series)
-    names = [str(category) for category in plot.categories]
-    if not series or not names:
-        return
-    if chart.has_title and chart.chart_title.has_text_frame:
-        yield chart.chart_title.text_frame.text.strip()
-    values = [list(one.values) for one in series]
-    rows = [
-        [name, *("" if v[at] is None else f"{v[at]:g}" for v in values if at < len(v))] for at, name in enumerate(names)
-    ]
-    yield markup.table([["", *(one.name for one in series)], *rows])
+        yield from charts.tables(shape.chart)
+    else:
+        yield from charts.diagram(shape)

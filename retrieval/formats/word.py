@@ -21,6 +21,7 @@ p[style-name='Subtitle'] => p:fresh
 """
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _DCTERMS = "{http://purl.org/dc/terms/}"
+_UNREAD = re.compile(r"word/(?:charts/chart|diagrams/data)[^/]*\.xml$")
 _RTF_TITLE = re.compile(r"\{\\title\s+([^{}\\]+)\}")
 
 
@@ -30,7 +31,11 @@ def read_docx(data: bytes) -> Extract:
 
     with open_zip(data, ".docx") as packed:
         formulas = b"<m:oMath" in part(packed, "word/document.xml", ".docx")
-        title, meta = core_properties(packed)
+        title, about = core_properties(packed)
+        unread = sum(_UNREAD.match(name) is not None for name in packed.namelist())
+    meta: dict[str, object] = dict(about)
+    if unread:
+        meta["left_out"] = [f"{unread} charts or diagrams"]
     stream: io.BytesIO = io.BytesIO(data)
     if formulas:  # markitdown is slow to import, and only for this
         from markitdown.converter_utils.docx.pre_process import pre_process_docx

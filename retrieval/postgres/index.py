@@ -30,7 +30,7 @@ from retrieval.postgres.words import tsquery
 from retrieval.reading import MAX_MEMORY_MB, MAX_SECONDS
 from retrieval.search import FUSION_WEIGHT, fold_quote
 from retrieval.update import IndexReport, Progress
-from retrieval.versions import Outdated, outdated
+from retrieval.versions import Outdated, coming, outdated, today_utc
 
 if TYPE_CHECKING:
     from retrieval.postgres.connect import Connection
@@ -43,9 +43,10 @@ class _State:
     """What holds until the next change; `keys` are the metadata keys of documents, by the groups that may read them."""
 
     change: int
+    day: str  # ISO, for which `outdated` holds
     vectors: int
     indexed: bool
-    outdated: dict[str, Outdated]
+    outdated: dict[str, Outdated]  # versions that are not in force, or not yet
     keys: Mapping[tuple[str, ...], frozenset[str]]
 
     def keys_for(self, groups: Sequence[str]) -> frozenset[str]:
@@ -170,25 +171,28 @@ class PgIndex:
     def _current(self, connection: Connection) -> _State:
         change = _number(connection, "SELECT number FROM changes")
         with self._lock:
-            if self._state is None or self._state.change != change:
-                self._state = self._read_state(change)
+            day = today_utc()
+            if self._state is None or (self._state.change, self._state.day) != (change, day):
+                self._state = self._read_state(change, day)
             return self._state
 
-    def _read_state(self, change: int) -> _State:
+    def _read_state(self, change: int, day: str) -> _State:
         """Over all that this role may read, whatever groups one search is for."""
         with self._database.connection() as connection:
             # only a name with a digit or an effective date can make a document a version of another
             rows = connection.execute(
                 "SELECT source, meta FROM documents WHERE source ~ '[0-9]' OR meta ? 'effective' ORDER BY source"
             )
+            versioned = [Document("", "", source, meta) for source, meta in rows]
             keys = connection.execute(
                 "SELECT d.groups, array_agg(DISTINCT key) FROM documents d, jsonb_object_keys(d.meta) key GROUP BY 1"
             )
             return _State(
                 change,
+                day,
                 _number(connection, "SELECT coalesce(sum(vectors), 0)::bigint FROM documents"),
                 has_vector_index(connection),
-                outdated(Document("", "", source, meta) for source, meta in rows),
+                outdated(versioned, today=day) | coming(versioned, today=day),
                 {tuple(groups): frozenset(names) for groups, names in keys},
             )
 

@@ -5,9 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundtone.errors import IntegrityError, ModelError
+from groundtone.errors import IntegrityError, ModelError, ProjectError
 from groundtone.models import encoders
-from groundtone.models.encoders import MINILM, Encoder, folder, load_encoder, packaged_minilm
+from groundtone.models.encoders import (
+    MINILM,
+    Encoder,
+    SentenceTransformersEncoder,
+    folder,
+    load_encoder,
+    packaged_minilm,
+)
+from retrieval.store import Store
+from tests.tiny_encoders import save_word_encoder
 
 _TEXTS = ["A bike.", "How many days of leave does everyone have per year?", "", "naïve 日本語 🚲 " * 200, "€4.90"]
 
@@ -65,6 +74,18 @@ def test_weights_that_are_not_the_pinned_ones_are_not_loaded(tmp_path: Path, mon
 
 
 @pytest.mark.slow
+def test_an_index_of_a_folder_is_not_searched_with_other_weights(tmp_path: Path) -> None:
+    place = save_word_encoder(tmp_path, words=["parcel", "courier"])
+    before = load_encoder(str(place), runtime="torch")
+    Store(tmp_path / "i.sqlite", encoder=before.name, dim=before.dim).close()
+    assert load_encoder(str(place), runtime="numpy").name == before.name == f"{place}@{before.name[-16:]}"
+    assert SentenceTransformersEncoder(str(place), device="cpu").name == before.name
+    save_word_encoder(tmp_path, words=["parcel", "courier"], seed=1)
+    after = load_encoder(str(place), runtime="torch")
+    with pytest.raises(ProjectError, match="was made with encoder"):
+        Store(tmp_path / "i.sqlite", encoder=after.name, dim=after.dim)
+
+
 def test_an_encoder_that_cannot_be_loaded_names_the_offline_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -275,6 +276,14 @@ def test_langchain_retriever_returns_passages_verbatim(index: Index) -> None:
     assert [d.page_content for d in documents] == [h.passage.text for h in hits]
     assert documents[0].metadata["source"] == "delivery.md"
     assert documents[0].metadata["score"] == hits[0].score
+
+
+def test_langchain_awaits_with_k_groups_and_conditions_too(index: Index) -> None:
+    from retrieval.langchain import GroundtoneRetriever
+
+    asked = GroundtoneRetriever(index=index, k=2)
+    documents = asyncio.run(asked.ainvoke("days of leave", k=1, groups=("hr",), where={"source": "people/*"}))
+    assert [d.metadata["source"] for d in documents] == ["people/leave.md"]
 
 
 def test_the_defaults_of_the_config_are_those_of_the_code() -> None:

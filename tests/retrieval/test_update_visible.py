@@ -60,6 +60,54 @@ def test_a_document_that_no_longer_tells_its_readers_goes_and_comes_back_mended(
     assert store.document_at("people/leave.md").meta["groups"] == ["hr"]  # type: ignore[union-attr]
 
 
+PAY = "# Pay\n\nBand seven earns 91000 euros a year.\n"
+
+
+def test_going_back_shows_no_version_of_a_document_that_is_refused(store: Store, update: Update, folder: Path) -> None:
+    path = folder / "people" / "pay.md"
+    path.write_text(PAY)
+    update()
+    (folder / "returns.txt").write_text("Returns\n\nWithin 20 days.\n")
+    path.write_text(f"---\ntitle: Pay: bands\ngroups: [hr]\n---\n{PAY}")
+    update()
+    assert [g.documents for g in store.generations()] == [3, 3]
+    store.roll_back()
+    assert "people/pay.md" not in store.versions()
+    assert "30 days" in store.document_at("returns.txt").text  # type: ignore[union-attr]
+    path.write_text(f"---\ntitle: Pay\ngroups: [hr]\n---\n{PAY}")
+    update()
+    assert store.document_at("people/pay.md").meta["groups"] == ["hr"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("", "groups: [hr]", "now"),
+        ("groups: [hr, board]", "groups: [hr]", "now"),
+        ("groups: [hr]", "groups: [hr, board]", "then"),
+        ("groups: [hr]", "", "then"),
+    ],
+)
+def test_going_back_gives_nobody_the_right_to_read(
+    store: Store, update: Update, folder: Path, before: str, after: str, shown: str
+) -> None:
+    path = folder / "people" / "pay.md"
+    for number, (readers, when) in enumerate(((before, "then"), (after, "now"), (after, "later"))):
+        path.write_text(f"---\ntitle: Pay\n{readers}\n---\n# Pay\n\nBand seven earns 91000 euros {when}.\n")
+        (folder / "returns.txt").write_text(f"Returns\n\nWithin {number} days.\n")
+        update()
+    first = store.generations()[-1].number
+    assert store.roll_back(first) == first
+    text = store.document_at("people/pay.md").text  # type: ignore[union-attr]
+    assert text.endswith("then.\n" if shown == "then" else "later.\n")
+    assert "Within 0 days" in store.document_at("returns.txt").text  # type: ignore[union-attr]
+    assert [g.documents for g in store.generations()] == [4]
+    report = update()
+    assert (report.read, report.embedded) == (2 if shown == "then" else 1, 0)
+    assert store.document_at("people/pay.md").text.endswith("later.\n")  # type: ignore[union-attr]
+    assert update().unchanged == 4
+
+
 def test_a_file_that_cannot_be_read_for_another_reason_stays(store: Store, update: Update, folder: Path) -> None:
     update()
     (folder / "returns.txt").write_bytes(b"")

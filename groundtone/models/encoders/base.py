@@ -13,7 +13,10 @@ TokenIds = list[int]
 
 
 class Encoder(Protocol):
-    """Anything that turns texts into vectors whose inner product is their likeness, -1 to 1."""
+    """Anything that turns texts into vectors whose inner product is their likeness, -1 to 1.
+
+    `name` is another one where the vectors are: an index made under one name is searched under no other.
+    """
 
     name: str
     dim: int

@@ -14,6 +14,7 @@ from typing import Any
 
 from groundtone.errors import IntegrityError
 from groundtone.files import sha256_file
+from groundtone.types import short_hash
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -83,6 +84,19 @@ def find_folder(id_or_path: str) -> Path | None:
     except HFValidationError:
         return None
     return Path(cached).parent if isinstance(cached, str) else None
+
+
+def identity(id_or_path: str) -> str:
+    """What an index notes of its encoder: the id, or the folder's path with a hash of its weights.
+
+    A folder may be trained anew in its place. Vectors of other weights would be compared in silence, and find nothing.
+    """
+    local = Path(id_or_path).expanduser()
+    if not local.is_dir():
+        return id_or_path
+    places = ("*", "[0-9]_*/*")  # sentence-transformers keeps each further module in a folder of its own
+    weights = [file for place in places for kind in ("safetensors", "bin") for file in local.glob(f"{place}.{kind}")]
+    return f"{id_or_path}@{short_hash(*(sha256_file(file) for file in sorted(weights)))}"
 
 
 def read_folder(name: str, path: Path) -> EncoderFolder | None:

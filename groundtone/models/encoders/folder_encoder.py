@@ -15,7 +15,7 @@ import numpy as np
 from groundtone.models.device import pick_device
 from groundtone.models.encoders.base import Engine, TokenIds, Vectors
 from groundtone.models.encoders.bert_numpy import NumpyBert
-from groundtone.models.encoders.folder import EncoderFolder
+from groundtone.models.encoders.folder import EncoderFolder, identity
 from groundtone.models.encoders.runtimes import choose
 
 QUERY_TOKENS = 256  # a call of at most that many tokens never loads an engine
@@ -28,7 +28,7 @@ class FolderEncoder:
     def __init__(self, folder: EncoderFolder, *, runtime: str, device: str) -> None:
         from tokenizers import Tokenizer
 
-        self.name = folder.name
+        self.name = identity(folder.name)
         self.dim = folder.dim
         self.max_tokens = folder.max_tokens
         self._folder = folder

@@ -10,7 +10,7 @@ from groundtone.errors import ModelError
 from groundtone.models.device import pick_device
 from groundtone.models.encoders.base import Vectors, unit
 from groundtone.models.encoders.bert_torch import weights_dtype
-from groundtone.models.encoders.folder import MINILM
+from groundtone.models.encoders.folder import MINILM, identity
 
 _BATCH = {"cpu": 8, "mps": 32, "cuda": 256}  # sorted by length: on a CPU small batches waste the least padding
 
@@ -31,7 +31,7 @@ class SentenceTransformersEncoder:
         dim, window = model.get_embedding_dimension(), model.max_seq_length
         if dim is None or window is None:
             raise ModelError(f"encoder {id_or_path!r} does not say its width or its window; choose a text encoder")
-        self.name = id_or_path
+        self.name = identity(id_or_path)
         self.dim = int(dim)
         self.max_tokens = int(window)
         self._batch = _BATCH.get(where.type, 8)

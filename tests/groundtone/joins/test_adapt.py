@@ -50,10 +50,11 @@ def pick(document: int) -> list[int]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Settings]:
     """A project of one-sentence documents about three topics each, indexed by an encoder that knows no synonyms."""
     root = tmp_path_factory.mktemp("adapt")
-    encoder = load_encoder(str(save_word_encoder(root, words=[*SAID, *ASKED, "about"])), runtime="torch")
+    folder = str(save_word_encoder(root, words=[*SAID, *ASKED, "about"]))
+    encoder = load_encoder(folder, runtime="torch")
     config = {
         "model": {"device": "cpu"},
-        "retrieval": {"encoder": encoder.name, "runtime": "torch"},
+        "retrieval": {"encoder": folder, "runtime": "torch"},
         "eval": {"questions": "none"},
     }
     (root / "groundtone.yaml").write_text(yaml.safe_dump(config))

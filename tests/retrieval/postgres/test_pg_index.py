@@ -215,6 +215,22 @@ def test_the_current_version_goes_before_the_outdated_one(dsn: str, schema: str,
         assert index.search("a bike goes back within days", k=2)[0].passage.source == "returns-2024.md"
 
 
+def test_a_version_that_is_still_to_come_goes_behind_until_its_day(
+    dsn: str, schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for year in (2026, 2027):
+        (tmp_path / f"travel-{year}.md").write_text(
+            f"---\neffective: {year}-01-01\n---\n# Travel\n\nA night in a hotel may cost {year - 1900} euros.\n"
+        )
+    with PgIndex.open(dsn, encoder=HashingEncoder(), schema=schema) as index:
+        index.update(tmp_path)
+        for day, first in (("2026-12-31", "travel-2026.md"), ("2027-01-01", "travel-2027.md")):
+            monkeypatch.setattr("retrieval.postgres.index.today_utc", lambda day=day: day)
+            assert index.search("hotel night cost")[0].passage.source == first
+        monkeypatch.setattr("retrieval.postgres.index.today_utc", lambda: "2026-12-31")
+        assert len({hit.score for hit in index.search("hotel night cost in 2027")}) == 1, "it is asked for by its year"
+
+
 def test_signs_and_other_scripts_are_searched_and_never_syntax(dsn: str, schema: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# 営業\n\n東京本社の営業時間は九時からです。\n", encoding="utf-8")
     (tmp_path / "b.md").write_text("# Café\n\nThe Zürich café is 20 km/h away; it's 25-30 francs.\n", encoding="utf-8")
