@@ -15,7 +15,7 @@ _COMMON = {
     "German": "der die und das ist nicht ein eine zu den mit sie für auf wir es ich sind werden kann was wie wann wo "
     "wer warum welche kostet mein euch lange dauert viel gibt",
     "French": "le la les et est une des vous pour que dans nous pas sur avec du ce votre sont il quel quelle combien "
-    "quand comment pourquoi qui où",
+    "coûte quand comment pourquoi qui où",
     "Spanish": "el la los y es una de que para en por con no su se las del como más usted qué cuál cuánto cuánta "
     "cuándo cómo dónde quién",
     "Italian": "il la di che è un una per non con sono del si le i della nel più vostro come quanto quale quando dove "
@@ -26,6 +26,10 @@ _COMMON = {
     "quem custa",
 }
 _CLEAR_LEAD = 2  # words; one may be borrowed, or a name
+_CLEAR = frozenset(  # nobody borrows these, and no other language here has them
+    "ich wann warum welche kostet combien coûte quand pourquoi cuánto cuánta cuándo cómo dónde perché hoeveel "
+    "wanneer waarom quem custa".split()
+)
 _BY_WORD: dict[str, tuple[str, ...]] = {}
 for _language, _words in _COMMON.items():
     for _word in _words.split():
@@ -43,10 +47,12 @@ def language_of(text: str) -> str:
     script = script_of(text)
     if script != "Latin":
         return script
-    votes = Counter(language for word in words(text) for language in _BY_WORD.get(word, ()))
+    said = words(text)
+    votes = Counter(language for word in said for language in _BY_WORD.get(word, ()))
     ranked = votes.most_common(2)
     lead = ranked[0][1] - (ranked[1][1] if len(ranked) == 2 else 0) if ranked else 0
-    return ranked[0][0] if lead >= _CLEAR_LEAD else "unclear"
+    clear = any(word in _CLEAR and ranked[0][0] in _BY_WORD[word] for word in said)
+    return ranked[0][0] if lead >= (1 if clear else _CLEAR_LEAD) else "unclear"
 
 
 def answer_language(question: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from groundtone.courtesy import opens_letter, plain_reply
 from groundtone.disagreements import disagreements
+from groundtone.follow_up import Standing, named_in, other_named, pronoun_first, standing
 from groundtone.grounding import cite
 from groundtone.refusal import is_refusal
 from groundtone.strict import without
@@ -28,12 +29,16 @@ LONGEST_GREETING = 4  # words
 LEAST_WORDS = 2  # content words of a part that says by itself what it is about
 _WH = r"(?:what|when|where|who|whom|whose|which|why|how)\b"
 _TO = r"(?:(?:to|on|at|in|for|from|until|by|with|of|about) )?"
-_CUT = re.compile(rf"\s*[,;]?\s+and\s+(?={_TO}{_WH})", re.IGNORECASE)
-_ASKS = re.compile(rf"(?:^|[\s,:;]){_WH}|^(?:is|are|was|were|do|does|did|can|may|must|should|will)\b", re.IGNORECASE)
+_AUXILIARY = r"(?:is|are|was|were|do|does|did|can|could|may|must|should|will)\b"
+_AND = rf"\s*[,;]?\s+and\s+(?={_TO}{_WH}|{_AUXILIARY} (?:I|you|we|it|they|there|the)\b)"
+_COMMA = rf"\s*[,;]\s+(?=what\b|how\b|why\b|(?:when|where)\s+{_AUXILIARY})"
+_CUT = re.compile(rf"{_AND}|{_COMMA}", re.IGNORECASE)
+_BEGINS = re.compile(rf"{_TO}(?:what|how|why|who|which)\b|(?:(?:when|where)\s+)?{_AUXILIARY}", re.IGNORECASE)
+_ASKS = re.compile(rf"(?:^|[\s,:;]){_WH}|^{_AUXILIARY}", re.IGNORECASE)
 _RELATIVE = re.compile(r"\b(who|whom|whose|which)\b", re.IGNORECASE)
+_PRICE = re.compile(r"how much (?:is|are|was|were)\b", re.IGNORECASE)
 _VAGUE = frozenset("now then today currently so much many long often exactly".split())  # ask for nothing by themselves
-_PRONOUN = re.compile(r"\b(?:[Ii]t|[Tt]hey|[Tt]hem|[Hh]e|[Ss]he|[Tt]heir|[Ii]ts)\b")  # "IT" is a department
-_WHAT_ABOUT = re.compile(r"(?:what|how) about (?:the |a |an )?(?P<other>[^?]+)\??$", re.IGNORECASE)
+_IF = re.compile(r"if (?:yes|no|not|so)\b", re.IGNORECASE)
 _COMPARES = re.compile(r"\b(?:between|differ\w*|compare\w*|both|together|combined|versus|vs)\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[?？]['\"”’)]*$")
 
@@ -60,9 +65,9 @@ def in_parts(question: Question) -> tuple[Part, ...]:
     for start, end in sentence_spans(question.text):
         sentence = " ".join(question.text[start:end].split())
         if _QUESTION.search(sentence):
-            first, *more = _cut(sentence)
-            found += [" ".join([*before, first]), *more]
-            firsts += [first, *more]
+            one, *more = _cut(sentence)
+            found += [" ".join([*before, one]), *more]
+            firsts += [one, *more]
             before = []
         elif not _is_courtesy(sentence):
             before.append(sentence)
@@ -70,9 +75,10 @@ def in_parts(question: Question) -> tuple[Part, ...]:
     alone = (Part(replace(question, text=whole), question.text),)
     if not 1 < len(found) <= MOST:
         return alone
+    first = standing(firsts[0], question.history)
     parts = [Part(replace(question, id=f"{question.id}:0", text=found[0]), found[0])]
     for n, (text, part) in enumerate(zip(found[1:], firsts[1:], strict=True), 1):
-        of = _of(part, firsts[0])
+        of = _of(part, first)
         if of is None:
             return alone
         asked, name = of
@@ -91,10 +97,18 @@ def _is_courtesy(sentence: str) -> bool:
 
 
 def _cut(sentence: str) -> list[str]:
-    """The questions of one sentence: cut where another begins, as long as every piece asks and says for what."""
-    pieces = [piece.strip(" ,;") for piece in _CUT.split(sentence)]
-    if not all(_ASKS.search(piece) and set(content_words(piece)) - _VAGUE for piece in pieces):
-        return _each_of_two(sentence)
+    """The questions of one sentence: cut at "and" where another begins that says for what, and in a list at commas."""
+    found = list(_CUT.finditer(sentence))
+    listed = any("and" in cut.group().casefold() for cut in found)  # "When it rains, what do I do?" is no list
+    pieces: list[str] = []
+    start = 0
+    for cut, after in zip_longest(found, found[1:]):
+        left, right = sentence[start : cut.start()], sentence[cut.end() : after.start() if after else None]
+        comma = "and" not in cut.group().casefold()
+        if _is_whole(left) and _is_whole(right) and (not comma or (listed and _BEGINS.match(left))):
+            pieces.append(left.strip(" ,;"))
+            start = cut.end()
+    pieces.append(sentence[start:].strip(" ,;"))
     for n, piece in enumerate(pieces[1:], 1):
         relative = _RELATIVE.match(piece)
         if relative and re.search(rf"\S\s+{relative[1]}\b", pieces[n - 1], re.IGNORECASE):
@@ -102,6 +116,11 @@ def _cut(sentence: str) -> list[str]:
     if len(pieces) == 1:
         return _each_of_two(sentence)
     return [*(f"{piece}?" for piece in pieces[:-1]), pieces[-1]]
+
+
+def _is_whole(piece: str) -> bool:
+    """Whether a piece asks, and says for what."""
+    return bool(_ASKS.search(piece)) and bool(set(content_words(piece)) - _VAGUE or _PRICE.match(piece))
 
 
 def _each_of_two(sentence: str) -> list[str]:
@@ -118,24 +137,19 @@ def _both(sentence: str, one: str, other: str) -> re.Match[str] | None:
     return re.search(rf"((?:the|an?) {re.escape(one)}) and ((?:the|an?) {re.escape(other)})(?!\w)", sentence)
 
 
-def _of(part: str, first: str) -> tuple[str, str] | None:
+def _of(part: str, first: Standing) -> tuple[str, str] | None:
     """A later part as it is searched for, and the name that it has from the first; None where nobody can tell."""
-    names, own = _named_in(first), _named_in(part)
-    other = _WHAT_ABOUT.match(part)
-    if other:
-        return (first.replace(names[-1], other["other"].strip()), "") if names and own else None
-    pronoun = _PRONOUN.search(part)
-    if own and not (pronoun and pronoun.start() < part.find(own[0])):
+    name = first.name or next(reversed(named_in(first.text)), "")
+    own, other = named_in(part), other_named(part)
+    if other and name:
+        return first.text.replace(name, other), ""
+    leans = pronoun_first(part)
+    if own and not leans:
         return part, ""
-    if names:
-        return f"{names[-1]}: {part}", names[-1]
-    vague = pronoun is not None or len(set(content_words(part)) - _VAGUE) < LEAST_WORDS
+    if name:
+        return f"{name}: {part}", name
+    vague = leans or bool(_IF.match(part)) or len(set(content_words(part)) - _VAGUE) < LEAST_WORDS
     return None if vague else (part, "")
-
-
-def _named_in(text: str) -> list[str]:
-    """Names that tell what a question is about: no single letters, no abbreviations of two or three ("VAT")."""
-    return [name for name in find_names(text) if len(name) > 3 or (len(name) > 1 and not name.isupper())]
 
 
 def about(part: Part, hits: Sequence[Hit]) -> list[Hit]:

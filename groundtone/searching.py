@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from groundtone.courtesy import plain_reply
+from groundtone.follow_up import earlier, standing
 from groundtone.types import Hit, Retriever, Turn
 
 __all__ = ["BatchRetriever", "PhrasingRetriever", "find", "fused", "phrasings"]
@@ -39,10 +39,10 @@ class PhrasingRetriever(BatchRetriever, Protocol):
 def phrasings(question: str, history: Sequence[Turn]) -> Phrasings:
     """What is searched for: for a follow-up the question before it with this one, and this one alone, always last.
 
-    A greeting before it was no question.
+    A greeting before it was no question. Alone it has the name that it leaves out (`follow_up.standing`).
     """
-    asked = [turn.text for turn in history if turn.role == "user" and not plain_reply(turn.text)]
-    return (f"{asked[-1]} {question}", question) if asked else (question,)
+    asked = earlier(history)
+    return (f"{asked[-1]} {question}", standing(question, history).text) if asked else (question,)
 
 
 def find(retriever: Retriever, asked: Sequence[Phrasings], *, k: int, groups: Sequence[str] = ()) -> list[list[Hit]]:

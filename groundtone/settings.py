@@ -38,11 +38,12 @@ class AssistantConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["grounded", "strict", "quote", "closed-book"] = Field(
-        "grounded",
-        description="`grounded` answers from passages and cites them, `strict` lets the model restyle quoted sentences "
-        "and quotes where a number, name, date or negation did not survive, `quote` shows the best sentence verbatim, "
-        "`closed-book` lets the model answer from memory.",
+    mode: Literal["auto", "grounded", "strict", "quote", "closed-book"] = Field(
+        "auto",
+        description="`auto` is `strict` for the bundled starter, which garbles free answers, and `grounded` for every "
+        "other model. `grounded` answers from passages and cites them, `strict` lets the model restyle quoted "
+        "sentences and quotes where a number, name, date or negation did not survive, `quote` shows the best sentence "
+        "verbatim, `closed-book` lets the model answer from memory.",
     )
     reader: str | None = Field(
         "minilm",
@@ -79,6 +80,11 @@ class AssistantConfig(BaseModel):
         description="How `groundtone draft` writes: in `parts`, every question of a message answered for itself and "
         "joined, or the `whole` text in one go, which takes a model above 1 B parameters.",
     )
+
+    @property
+    def decided(self) -> Literal["grounded", "strict", "quote", "closed-book"]:
+        """The mode that is in force: `load_settings` decides `auto` by the model."""
+        return "grounded" if self.mode == "auto" else self.mode
 
     @field_validator("self_check", mode="before")
     @classmethod
@@ -138,19 +144,22 @@ def load_settings(root: Path, overrides: Sequence[str] = ()) -> Settings:
     """
     root = Path(root).resolve()
     config = load_config(root / CONFIG_NAME, sections=SECTIONS, overrides=overrides)
+    model, assistant = config.typed("model", ModelConfig), config.typed("assistant", AssistantConfig)
+    if assistant.mode == "auto":
+        assistant = assistant.model_copy(update={"mode": "strict" if model.id == "starter" else "grounded"})
     return Settings(
         root=root,
         documents=config.typed("documents", DocumentsConfig),
-        model=config.typed("model", ModelConfig),
+        model=model,
         retrieval=config.typed("retrieval", RetrievalConfig),
-        assistant=config.typed("assistant", AssistantConfig),
+        assistant=assistant,
         tuning=config.typed("tuning", TuningConfig),
         eval=config.typed("eval", EvalConfig),
         dashboard=config.typed("dashboard", DashboardConfig),
         server=config.typed("server", ServerConfig),
         feedback=config.typed("feedback", FeedbackConfig),
         given=config.given,
-        resolved=config.resolved(),
+        resolved={**config.resolved(), "assistant": assistant.model_dump(mode="json")},
     )
 
 

@@ -41,7 +41,7 @@ class Voices:
     def assistant(self, voice: str = "champion", *, mode: Mode | None = None) -> Assistant:
         """The assistant that speaks in a voice. Raises ProjectError for a voice that names nothing."""
         given = self.settings.assistant
-        mode = mode or given.mode
+        mode = mode or given.decided
         arm, run = self._named(voice, mode)
         settings = replace(self.settings, assistant=given.model_copy(update={"mode": mode}))
         retriever = (

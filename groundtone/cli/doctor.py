@@ -47,7 +47,7 @@ def examine(project: Project, settings: Settings) -> list[Check]:
         _encoder_runtime(settings.retrieval.encoder, settings.retrieval.runtime),
         _documents(settings),
         _voice(settings),
-        _index(project),
+        _index(project, settings),
         _champion(project),
     ]
 
@@ -83,6 +83,11 @@ def _disk(root: Path) -> Check:
     free = shutil.disk_usage(root).free / GIB
     if free < 1:
         return Check("disk", "missing", f"{free:.1f} GiB free at {root}", "free at least 1 GiB")
+    inside = Project(root).folder
+    written = inside if inside.is_dir() else root
+    if not os.access(written, os.W_OK):
+        fix = "make the folder writable, or copy the project to one that is: the index and runs are kept there"
+        return Check("disk", "missing", f"{written} cannot be written", fix)
     return Check("disk", "ok", f"{free:.1f} GiB free at {root}")
 
 
@@ -220,10 +225,29 @@ def _voice(settings: Settings) -> Check:
     )
 
 
-def _index(project: Project) -> Check:
+def _index(project: Project, settings: Settings) -> Check:
+    from retrieval.postgres.connect import resolve_dsn
+
+    try:
+        dsn = resolve_dsn(settings.retrieval.store)
+    except GroundtoneError as error:
+        return Check("index", "missing", str(error), "set retrieval.store, or GROUNDTONE_DSN")
+    if dsn:
+        return _database(dsn)
     if project.index_path.is_file():
         return Check("index", "ok", f"{project.index_path} ({project.index_path.stat().st_size / 2**20:.1f} MiB)")
     return Check("index", "note", f"{project.index_path} does not exist yet", "groundtone index")
+
+
+def _database(dsn: str) -> Check:
+    from retrieval.postgres.ingest import status
+
+    try:
+        counts, _ = status(dsn)
+    except GroundtoneError as error:
+        return Check("index", "missing", str(error), "groundtone ingest")
+    told = f"PostgreSQL: {counts.done} files read, {counts.waiting + counts.running} to come, {counts.failed} failed"
+    return Check("index", "ok" if counts.done else "note", told, "" if counts.done else "groundtone ingest")
 
 
 def _champion(project: Project) -> Check:

@@ -43,7 +43,7 @@ def ingest(
         _show({"files": counts, "failures": failures}, as_json=as_json)
         return
     folder = settings.path(settings.documents.folder)
-    encoder = load_encoder(given.encoder)
+    encoder = load_encoder(given.encoder, runtime=given.runtime)
     removed = 0
     if not join:
         PgIndex.open(dsn, encoder=encoder, rebuild=rebuild).close()

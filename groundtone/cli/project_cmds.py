@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 def init(
     documents: Annotated[Path, typer.Argument(metavar="DOCS_FOLDER", help="The folder that holds your documents.")],
     model: Annotated[
-        str, typer.Option(help="starter, extractive, a Hugging Face id, a folder, or provider:model.")
-    ] = "starter",
+        str | None,
+        typer.Option(
+            help="starter, extractive, a Hugging Face id, a folder, or provider:model. Default: starter in a checkout, "
+            "which holds its weights, else extractive."
+        ),
+    ] = None,
     project: Annotated[
         Path | None, typer.Option("--project", metavar="DIR", help="Where to write. Default: the current folder.")
     ] = None,
 ) -> None:
     """Write a commented groundtone.yaml for your documents; an existing one is never overwritten."""
     from groundtone.cli.template import render
+    from groundtone.models.weights import has_starter
 
     where = Project(project or Path.cwd())
+    model = model or ("starter" if has_starter() else "extractive")
     folder = documents.expanduser().resolve()
     if not folder.is_dir():
         raise UserError(f"{documents} is no folder: name the one that holds your documents")

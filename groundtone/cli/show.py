@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from retrieval.search import Explained
 
 Progress = Callable[[str, int, int], None]
+_NEAREST = 3  # passages that are named beside a refusal, for whoever goes on looking
 _STAGES = ("lexical", "passage", "sentence", "dense", "fused", "penalty")
 
 
@@ -34,7 +36,7 @@ def _plain(value: Any) -> Any:
 
 def next_step(command: str, why: str, *, project: Path | None = None) -> None:
     """The last line of every command: what to run next, with the --project that this one was given."""
-    option = f" --project {project}" if project is not None else ""
+    option = f" --project {shlex.quote(str(project))}" if project is not None else ""
     print(f"\nNext: {command}{option}   {why}", file=sys.stderr)
 
 
@@ -141,6 +143,10 @@ def print_evidence(answer: Answer) -> None:
         note(f"this answer failed: {answer.error}")
     if answer.refused:
         print(f"\nRefused: {REASONS.get(answer.refused_by, 'the model declined')}.")
+        if answer.hits:
+            print("\nNearest to it")
+        for near in dict.fromkeys(place(hit) for hit in answer.hits[:_NEAREST]):
+            print(f"  {near}")
     lines = [line for citation in answer.citations if (line := _source_line(answer, citation))]
     if lines:
         print("\nSources")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +17,10 @@ from groundtone.project import Project
 
 if TYPE_CHECKING:
     from groundtone.settings import Settings
+    from retrieval.loaders import FailedFile
     from retrieval.update import IndexReport
+
+_NAMED = 3  # files of one reason that are named
 
 
 def index(
@@ -73,8 +78,19 @@ def _print_report(report: IndexReport) -> None:
         note(f"  {old} is now {new}")
     for group in report.duplicates:
         note(f"  these say the same: {', '.join(group)}")
-    for left_out in (*report.skipped, *report.failed):
+    for left_out in (*report.partial, *report.failed):
         note(f"  {left_out.source}: {left_out.reason}")
+    for reason, sources in _by_reason(report.skipped).items():
+        more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+        note(f"  {', '.join(sources[:_NAMED])}{more}: {reason}")
+
+
+def _by_reason(files: Sequence[FailedFile]) -> dict[str, list[str]]:
+    """Sources by why they were not read: a share holds many files of one kind."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(file.reason, []).append(file.source)
+    return found
 
 
 def _watch(where: Project, settings: Settings, *, as_json: bool) -> None:
@@ -176,7 +192,24 @@ def tune(
         print_json(run.manifest.model_dump(mode="json"))
         return
     print(f"{run.id} is {run.manifest.status}: {run.path}")
-    next_step("groundtone eval", "measure what it gained and what it forgot", project=project)
+    command, why = _after(settings.tuning.method, run.id, run.path)
+    next_step(command, why, project=project)
+
+
+def _after(method: str, run: str, path: Path) -> tuple[str, str]:
+    """What is done with a run of this method; all but these make a voice, which an evaluation measures."""
+    if method in ("classify", "tokens"):
+        return f'groundtone classify {run} "..."', "label a text with it"
+    if method == "reward":
+        return f"groundtone tune --set tuning.method=grpo --set tuning.rewards.model={run}", "let it reward a voice"
+    if method == "span":
+        return f"groundtone ask '...' --arm extractive/rag --set assistant.reader={path}", "let it read"
+    if method == "mlm":
+        return (
+            f"groundtone tune --set tuning.method=classify --set model.id={path}/encoder",
+            "tune the encoder for a task",
+        )
+    return "groundtone eval", "measure what it gained and what it forgot"
 
 
 def _borrowed(settings: Settings) -> list[str]:

@@ -98,5 +98,5 @@ def read_advice(path: Path) -> dict[str, Any] | None:
         return data
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"{path} cannot be read ({error}): delete it and run `groundtone bound` again") from error

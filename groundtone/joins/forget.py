@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from groundtone.errors import DataError
+from groundtone.errors import DataError, ProjectError
 from groundtone.feedback import Feedback
 from groundtone.files import sha256_file, write_atomic
 from groundtone.joins.freshness import StaleItem, names_source, pair_files, trained_documents
@@ -24,6 +24,7 @@ from groundtone.project import Project
 from groundtone.settings import Settings
 from groundtone.types import Document
 from retrieval.forgotten import bury, forgotten_path, read_tombstones
+from retrieval.postgres.connect import resolve_dsn
 from retrieval.store import Purged, Store
 
 __all__ = ["Forgotten", "Proof", "forget", "prove"]
@@ -76,9 +77,14 @@ def forget(
     """Remove a document by its source, or by its path; `delete_file` removes the document's own file as well.
 
     A file that stays is kept out of the index by a tombstone (`retrieval.forgotten`). Copies and former names of it go
-    with it: whatever was read from the same bytes. Raises ProjectError where there is no index, DataError for a
+    with it: whatever was read from the same bytes. Raises ProjectError where there is no index file, DataError for a
     document that it never held.
     """
+    if resolve_dsn(settings.retrieval.store):
+        raise ProjectError(
+            f"the documents are in a database (retrieval.store): remove the file of {name!r} and run `groundtone "
+            "ingest`, which takes it out there; verdicts, answers and voice pairs are not searched for it"
+        )
     with closing(Store(project.index_path)) as store:
         source = _source(store, settings, name)
         file = settings.path(settings.documents.folder) / source

@@ -100,15 +100,29 @@ def _sought_in(file: Path) -> Iterator[Sought]:
             continue
         try:
             row = json.loads(line)
-            gold = [(str(source), str(quote)) for source, quote in row.get("quotes") or ()]
-            gold += [(str(source), "") for source in row.get("sources") or ()]
+            gold = [_pair(quote) for quote in _listed(row.get("quotes"))]
+            gold += [(str(source), "") for source in _listed(row.get("sources"))]
             history = tuple(Turn(role, str(text)) for role, text in row.get("history") or ())
+            question = str(row["question"])
+            if not question.strip():
+                raise ValueError("its question is empty")
             if gold:
-                yield Sought(str(row.get("id", f"{file.stem}:{number}")), str(row["question"]), tuple(gold), history)
+                yield Sought(str(row.get("id", f"{file.stem}:{number}")), question, tuple(gold), history)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f'{file}:{number}: is no question ({error!r}); write {{"id", "question", "quotes": [[source, quote]]}}'
             ) from error
+
+
+def _listed(value: Any) -> list[Any]:
+    """What a field holds; one text stands for a list of it."""
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _pair(quote: Any) -> tuple[str, str]:
+    if not (isinstance(quote, list) and len(quote) == 2 and all(isinstance(part, str) for part in quote)):
+        raise ValueError(f"the quote {quote!r} is no pair of source and text")
+    return quote[0], quote[1]
 
 
 def evaluate_index(index: SearchableIndex, sought: Sequence[Sought]) -> RetrievalEval:

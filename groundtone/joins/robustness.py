@@ -16,6 +16,7 @@ from groundtone.files import sha256_text
 from groundtone.joins.arms import Models, build_arm, detector_of
 from groundtone.joins.material import Material
 from groundtone.joins.retrievers import BatchRetriever, Edit, Remembering, edited
+from groundtone.parts import in_parts
 from groundtone.settings import Settings
 from groundtone.text import contains_value, sentence_spans
 from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question
@@ -169,10 +170,14 @@ def _distractors(question: Question, edit: Edit | None, found: BatchRetriever) -
 
 
 class _Fixed:
-    """A retriever that finds what was set by hand for a question's text."""
+    """A retriever that finds what was set by hand for a question's text, and for each part that it is searched by."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
-        self._hits = {probe.question.text: list(probe.hits) for probe in probes}
+        self._hits: dict[str, list[Hit]] = {}
+        for probe in probes:
+            for text in dict.fromkeys(part.asked.text for part in in_parts(probe.question)):
+                known = self._hits.setdefault(text, [])
+                known += [hit for hit in probe.hits if hit not in known]  # two questions may share a part
 
     def search(self, query: str, *, k: int, groups: Sequence[str] = ()) -> list[Hit]:
         return self._hits[query][:k]

@@ -16,6 +16,7 @@ from groundtone.models.tickets import StoppedError
 
 log = logging.getLogger("groundtone.server")
 
+_LONGEST_VALUE = 60  # characters of a value that a message repeats
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -85,13 +86,26 @@ def install(app: FastAPI) -> None:
 
 def _invalid(error: RequestValidationError) -> ApiError:
     """All that is wrong with a request, the first field named as `param`."""
-    problems = [(_where(found["loc"]), str(found["msg"])) for found in error.errors()]
+    problems = list(dict.fromkeys((_where(found["loc"]), _what(found)) for found in error.errors()))
     shown = "; ".join(f"{where}: {what}" if where else what for where, what in problems[:5])
     return ApiError(400, _printable(shown), param=_printable(problems[0][0]) or None, code="invalid_request")
 
 
 def _where(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in place if part != "body")
+    """The field; the kinds that pydantic tried for it ("list[str]") and the place where JSON ends are none."""
+    fields = [str(part) for part in place if part != "body" and "[" not in str(part)]
+    return ".".join(fields) if place[1:] and not isinstance(place[1], int) else ""
+
+
+def _what(found: Mapping[str, Any]) -> str:
+    """What is wrong with it, and the value seen where it is short."""
+    if found["type"] == "json_invalid":
+        return f"the body is no JSON: {found['ctx']['error']} at character {found['loc'][1]}"
+    if found["loc"] == ("body",) and found["type"] in ("missing", "model_attributes_type"):
+        return "the body must be a JSON object, sent with the header `Content-Type: application/json`"
+    value = found["input"]
+    short = isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST_VALUE)
+    return f"{found['msg']}{f', got {value!r}' if short else ''}".removeprefix("Value error, ")
 
 
 def _http(error: HTTPException, path: str) -> JSONResponse:

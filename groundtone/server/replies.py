@@ -57,6 +57,8 @@ def conversation(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...], li
     """
     spoken = [message for message in messages if message.role in ("user", "assistant")]
     ignored = sorted({f"{message.role} messages" for message in messages} - {"user messages", "assistant messages"})
+    unread = sorted({kind for message in spoken for kind in message.unread})
+    ignored += [f"{kind} parts" for kind in unread]
     if spoken and spoken[0].role == "assistant":
         ignored.append("assistant messages before the first question")
     while spoken and spoken[0].role == "assistant":
@@ -70,6 +72,9 @@ def conversation(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...], li
             turns[-1] = Turn(role, f"{turns[-1].text}\n\n{message.said}")
         else:
             turns.append(Turn(role, message.said))  # type: ignore[arg-type]
+    if unread and not turns[-1].text.strip():
+        message_ = f"the question holds no text, only {', '.join(unread)}: text alone is read, so write the question"
+        raise ApiError(400, message_, param="messages")
     return turns[-1].text, tuple(turns[:-1]), ignored
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from groundtone.types import HumanVerdict
 
@@ -12,6 +12,13 @@ from groundtone.types import HumanVerdict
 def _storable(text: str) -> str:
     """No half characters (a lone "\\ud83d"), which neither tokenizers nor UTF-8 can take."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _no_tokens(value: Any) -> Any:
+    """Refuses token ids, which some clients send in place of a text: another model's tokens say nothing here."""
+    if isinstance(value, list) and value and all(isinstance(one, int | list) for one in value):
+        raise ValueError("token ids are not read: send the text (LangChain: check_embedding_ctx_length=False)")
+    return value
 
 
 Text = Annotated[str, AfterValidator(_storable)]
@@ -32,6 +39,12 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | list[Part] | None = None
+
+    @property
+    def unread(self) -> set[str]:
+        """The kinds of its parts that hold no text: images, sounds, files."""
+        parts = self.content if isinstance(self.content, list) else []
+        return {part.type[:64] for part in parts if part.text is None}
 
     @property
     def said(self) -> str:
@@ -86,7 +99,7 @@ class ChatRequest(Asked):
 class CompletionRequest(Asked):
     """POST /v1/completions. A prompt is a question; several prompts give several choices."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=64)]
+    prompt: Annotated[Text | Annotated[list[Text], Field(min_length=1, max_length=64)], BeforeValidator(_no_tokens)]
     echo: bool | None = None
 
 
@@ -94,7 +107,7 @@ class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings."""
 
     model: ModelId
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+    input: Annotated[Text | Annotated[list[Text], Field(min_length=1, max_length=2048)], BeforeValidator(_no_tokens)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
 

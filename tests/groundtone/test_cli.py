@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +22,11 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from groundtone import pipeline
-from groundtone.cli import dashboard_cmd, doctor, show, template
+from groundtone.cli import dashboard_cmd, doctor, show, template, work_cmds
 from groundtone.cli.main import app
 from groundtone.cli.worker import serve_lines
 from groundtone.errors import ModelError
+from groundtone.joins.methods import METHODS
 from groundtone.project import Project
 from groundtone.settings import SAMPLE_ROOT, borrowed, load_settings
 from groundtone.types import Answer, Citation, Claim, GateCheck, GateDecision, Hit, Passage, Question, Turn
@@ -96,6 +99,16 @@ def test_the_sample_company_is_borrowed_from_only_where_it_is_and_that_is_said(
     monkeypatch.setattr(template, "SAMPLE_ROOT", home / "site-packages")  # as in a wheel
     text = template.render(folder="docs", model="starter", root=home)
     assert set(yaml.safe_load(text)) == {"documents", "model"}
+
+
+def test_init_names_a_model_whose_weights_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    for name, starter in (("checkout", SAMPLE_ROOT / "data/starter"), ("installed", tmp_path / "none")):
+        monkeypatch.setenv("GROUNDTONE_STARTER", str(starter))
+        (tmp_path / name).mkdir()
+        assert call("init", str(tmp_path / "docs"), "--project", str(tmp_path / name)).exit_code == 0
+    assert load_settings(tmp_path / "checkout").model.id == "starter"
+    assert load_settings(tmp_path / "installed").model.id == "extractive"
 
 
 def test_init_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -425,6 +438,49 @@ def test_doctor_names_what_mends_the_project(home: Path, monkeypatch: pytest.Mon
         assert f"missing  {name}" in broken.stdout
 
 
+def test_doctor_notices_a_folder_that_cannot_be_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.access  # root may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, *more, **m: str(home) not in str(path) and real(path, *more, **m))
+    checks = {check.name: asdict(check) for check in doctor.examine(Project(home), load_settings(home))}
+    assert checks["disk"]["state"] == "missing"
+    assert "cannot be written" in checks["disk"]["found"]
+
+
+def test_the_next_command_can_be_pasted_where_the_folder_has_spaces(tmp_path: Path) -> None:
+    (tmp_path / "my docs").mkdir()
+    root = tmp_path / "my project"
+    root.mkdir()
+    said = call("init", str(tmp_path / "my docs"), "--project", str(root)).stderr
+    assert f"--project '{root}'" in said
+
+
+def test_a_terminal_that_lacks_a_character_shows_the_rest(indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/büro.md").write_text("# Büro\n\nThe desk costs €90.\n", encoding="utf-8")
+    call("init", str(tmp_path / "docs"), "--model", "extractive", "--project", str(tmp_path))
+    call("index", "--project", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "groundtone.cli.main", "search", "What does the desk cost?", "--project", str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"The desk costs ?90." in done.stdout
+
+
+def test_a_refusal_names_the_nearest_passages(capsys: pytest.CaptureFixture[str]) -> None:
+    hits = tuple(Hit(Passage(f"p{n}", "d", f"doc{n}.md", "Text.", 0, 5, heading="Fees"), 0.5) for n in range(5))
+    answer = Answer("a", Question("q", "Who pays?"), "I do not know.", hits=hits, refused=True, refused_by="reader")
+    show.print_answer(answer)
+    said = capsys.readouterr().out
+    assert "Nearest to it\n  doc0.md | Fees\n  doc1.md | Fees\n  doc2.md | Fees\n" in said
+    assert "doc3" not in said
+    show.print_answer(Answer("a", Question("q", "Hi"), "I do not know.", refused=True))
+    assert "Nearest" not in capsys.readouterr().out
+
+
 def test_doctor_notices_a_changed_encoder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
@@ -511,3 +567,14 @@ def test_version_is_printed() -> None:
     import groundtone
 
     assert call("--version").stdout.strip() == f"groundtone {groundtone.__version__}"
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_what_comes_after_a_tuning_is_a_command_with_settings_that_exist(method: str, tmp_path: Path) -> None:
+    (tmp_path / "groundtone.yaml").touch()
+    command, why = work_cmds._after(method, "tune-1", tmp_path / "tune-1")
+    words = command.split()
+    assert words[0] == "groundtone"
+    assert call(words[1], "--help").exit_code == 0
+    load_settings(tmp_path, [after for word, after in pairwise(words) if word == "--set"])
+    assert why

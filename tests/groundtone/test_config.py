@@ -187,3 +187,12 @@ def test_the_sample_company_and_its_files_are_there() -> None:
 )
 def test_as_yaml_reads_back(value: object) -> None:
     assert yaml.safe_load(f"key: {as_yaml(value)}") == {"key": value}
+
+
+def test_the_starter_answers_in_the_strict_mode_and_other_models_freely(tmp_path: Path) -> None:
+    """The starter garbles free answers: over real documents it was right 11 times of 100 in them, 39 in strict."""
+    (tmp_path / "groundtone.yaml").write_text("model:\n  id: starter\n")
+    assert load_settings(tmp_path).assistant.mode == "strict"
+    assert load_settings(tmp_path).resolved["assistant"]["mode"] == "strict"
+    assert load_settings(tmp_path, ["model.id=Qwen/Qwen2.5-1.5B-Instruct"]).assistant.mode == "grounded"
+    assert load_settings(tmp_path, ["assistant.mode=grounded"]).assistant.mode == "grounded"

@@ -12,7 +12,7 @@ from groundtone.models.extractive import ExtractiveModel
 from groundtone.models.scripted import ScriptedModel
 from groundtone.parts import Part, about, alternating, in_parts
 from groundtone.refusal import is_refusal
-from groundtone.types import Hit, Passage, Prompt, Question
+from groundtone.types import Hit, Passage, Prompt, Question, Turn
 
 SHELF = {"weigh": "The Gannet weighs 21 kg.", "cost": "The Gannet costs €90.", "yard": "The yard closes at 18:00."}
 
@@ -57,6 +57,14 @@ def quoting(mode: Mode = "quote", voice: Voice | None = None) -> tuple[Assistant
         ("What do the Heron 2 and the Heron 2S weigh?", ["What do the Heron 2 weigh?", "What do the Heron 2S weigh?"]),
         ("Thanks, Maya! What does the Coot 750 battery weigh? How long does it take to charge?",
          ["What does the Coot 750 battery weigh?", "Coot 750: How long does it take to charge?"]),
+        ("What does the Heron 2 weigh? And the Otter Lite?",
+         ["What does the Heron 2 weigh?", "What does the Otter Lite weigh?"]),
+        ("How heavy is the Heron 2, how much is it, and can I rent it, and where?",
+         ["How heavy is the Heron 2?", "Heron 2: how much is it?", "Heron 2: can I rent it, and where?"]),
+        ("If I am ill when I travel to Gull Island, what do I do, and who pays the hotel?",
+         ["If I am ill when I travel to Gull Island, what do I do?", "Gull Island: who pays the hotel?"]),
+        ("What is Slack, what is Trello, and what is GitHub used for?",
+         ["What is Slack?", "what is Trello?", "what is GitHub used for?"]),
         ("Who leads the yard? When does the harbour open? I need to know today.",
          ["Who leads the yard?", "When does the harbour open? I need to know today."]),
     ],
@@ -72,6 +80,8 @@ def test_a_question_is_cut_where_another_begins(text: str, cut: list[str]) -> No
         "Who do I call and when?",
         "How and when do I return it?",
         "When the yard is closed, what do I do?",
+        "When it rains in the yard, what do I do with the Heron 2?",
+        "Do you share my data with others? If yes, what is the type of data?",
         "What was the fee in 2024, and what is it now?",
         "Which bikes are red, blue and green?",
         "Compare the loads that a Heron 2 and a Heron 2S carry.",
@@ -110,6 +120,12 @@ def test_what_is_said_of_another_thing_is_no_answer_to_a_later_part() -> None:
     )
     assert about(part, [other, own, plain]) == [own, plain]
     assert about(Part(part.asked, part.own), [other]) == [other]
+
+
+def test_after_a_question_the_parts_of_a_follow_up_are_about_what_it_named() -> None:
+    before = (Turn("user", "Is the Kingfisher red?"), Turn("assistant", "No [1]."))
+    found = in_parts(Question("q", "What does it weigh, and what does it cost?", before))
+    assert [part.asked.text for part in found] == ["What does it weigh?", "Kingfisher: what does it cost?"]
 
 
 def test_a_long_list_of_questions_stays_whole() -> None:

@@ -122,7 +122,7 @@ def test_a_follow_up_is_read_alone_and_a_batch_at_once() -> None:
     questions = [Question("1", "When is it built?", HISTORY), Question("2", "When are wages paid?")]
     list(assistant.answer_many(questions))
     assert shelf.sizes == [3]
-    assert reader.calls == [["When is it built?"] * 2 + ["When are wages paid?"] * 2]
+    assert reader.calls == [["Gannet: When is it built?"] * 2 + ["When are wages paid?"] * 2]
 
 
 @pytest.mark.parametrize("retriever", [Shelf(), Batches()])
@@ -143,4 +143,7 @@ def test_a_greeting_before_a_question_is_not_searched_for() -> None:
     turns = (Turn("user", "Hello!"), Turn("assistant", "Hello."))
     assert phrasings("What does it weigh?", turns) == ("What does it weigh?",)
     asked = (Turn("user", "Is the Gannet red?"), Turn("assistant", "Yes [1]."), Turn("user", "thanks"))
-    assert phrasings("What does it weigh?", asked) == ("Is the Gannet red? What does it weigh?", "What does it weigh?")
+    assert phrasings("What does it weigh?", asked) == (
+        "Is the Gannet red? What does it weigh?",
+        "Gannet: What does it weigh?",
+    )

@@ -166,6 +166,9 @@ def test_a_passage_of_orders_is_not_shown_and_an_ordering_heading_is_dropped() -
         ("Gannet?", ""),
         ("Wie lange dauert das?", "German"),
         ("Combien coûte le vélo pour les enfants ?", "French"),
+        ("Combien coûte l'Otter Lite ?", "French"),
+        ("Wie beantrage ich Urlaub?", "German"),
+        ("How do I comment on a plan?", ""),
         ("Сколько стоит доставка?", "the language of the question"),
     ],
 )

@@ -54,6 +54,19 @@ def made(index: Index) -> RetrievalEval:
     return evaluate_index(index, _SOUGHT)
 
 
+def test_a_source_may_stand_alone_and_a_quote_that_is_no_pair_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"id": "a", "question": "Who lays eggs?", "sources": "bees.md"}))
+    assert read_sought(file)[0].gold == (("bees.md", ""),)
+    for row in (
+        {"question": "Who?", "quotes": [{"source": "bees.md", "text": "The queen lays every egg."}]},
+        {"question": " ", "sources": ["bees.md"]},
+    ):
+        file.write_text(json.dumps(row))
+        with pytest.raises(DataError, match=r"questions\.jsonl:1: is no question"):
+            read_sought(file)
+
+
 def test_a_follow_up_is_searched_with_its_history(index: Index, tmp_path: Path) -> None:
     gold = [["bees.md", "The queen lays every egg."]]
     row = {"id": "f", "question": "And how many?", "quotes": gold}

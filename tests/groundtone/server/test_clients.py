@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -101,6 +102,40 @@ def test_stop_texts_parts_history_and_unknown_fields(scripted: Served) -> None:
     assert done.choices[0].message.content == "Parcels are kept"
     assert done.choices[0].finish_reason == "stop"
     assert done.model_dump()["x_grounding"]["ignored"] == ["system messages", "temperature", "colour"]
+
+
+def test_an_image_is_named_as_unread_and_alone_is_no_question(scripted: Served) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    text = {"type": "text", "text": "How long are parcels kept?"}
+    done = client(scripted).chat.completions.create(model="base", messages=[{"role": "user", "content": [text, image]}])
+    assert done.model_dump()["x_grounding"]["ignored"] == ["image_url parts"]
+    with pytest.raises(openai.BadRequestError, match="no text, only image_url"):
+        client(scripted).chat.completions.create(model="base", messages=[{"role": "user", "content": [image]}])
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "said", "param"),
+    [
+        ("chat/completions", '{"model": "base"', r"the body is no JSON: .* at character \d+", None),
+        ("chat/completions", "[1]", "must be a JSON object", None),
+        ("chat/completions", '{"model": "base", "n": 2, "messages": [{"role": "user", "content": "Hi"}]}',
+         r"n: Input should be .*, got 2", "n"),
+        ("chat/completions", '{"model": "base", "messages": [{"role": "user", "content": 5}]}',
+         r"^messages.0.content: [^\[]*, got 5", "messages.0.content"),
+        ("embeddings", '{"model": "base", "input": [[101, 7]]}', "^input: token ids are not read", "input"),
+        ("completions", '{"model": "base", "prompt": [101, 7]}', "^prompt: token ids are not read", "prompt"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_told_what_is_wrong(
+    scripted: Served, path: str, sent: str, said: str, param: str | None
+) -> None:
+    url, kind = f"{scripted.url}/v1/{path}", {"Content-Type": "application/json"}
+    response = httpx.post(url, content=sent, headers=kind)
+    assert response.status_code == 400
+    assert re.search(said, response.json()["error"]["message"])
+    assert response.json()["error"]["param"] == param
+    as_form = httpx.post(url, content=sent, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert "`Content-Type: application/json`" in as_form.json()["error"]["message"]
 
 
 def test_langchain_invokes_and_streams(scripted: Served) -> None:
