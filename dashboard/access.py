@@ -18,7 +18,7 @@ from dashboard.runs import items
 from retrieval.filters import Facts, allowed_documents
 from retrieval.schema import CURRENT
 
-__all__ = ["may_show", "readable_sources", "sources_of"]
+__all__ = ["evidence_of", "may_show", "readable_sources", "sources_of"]
 
 Readable = frozenset[str] | None  # the sources that may be read; None where every document is public
 
@@ -42,8 +42,19 @@ def readable_sources(index: Path, groups: Sequence[str], *, guarded: bool) -> Re
 
 
 def sources_of(record: Mapping[str, Any]) -> frozenset[str]:
-    """The documents that a record touches: of its passages and of the question's gold quotes."""
+    """The documents that a record touches: of its passages and of the question's gold quotes.
+
+    A claim may be held against a passage that its answer was written without (`evidence_of`): whose that is, other
+    records know.
+    """
     return frozenset(_sources(record))
+
+
+def evidence_of(record: Mapping[str, Any]) -> frozenset[str]:
+    """The passages, by their ids, that a record's claims were held against."""
+    answer = record.get("answer")
+    claims = items(answer.get("claims")) if isinstance(answer, dict) else []
+    return frozenset(str(claim["passage_id"]) for claim in claims if claim.get("passage_id"))
 
 
 def _sources(record: Mapping[str, Any]) -> Iterator[str]:

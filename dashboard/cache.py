@@ -17,6 +17,7 @@ from dashboard.config import overrides, project_folder, set_flags
 from dashboard.worker import ChatWorker, chat_command
 from groundtone.errors import GroundtoneError
 from groundtone.feedback import Feedback
+from groundtone.joins.feedback_rows import EvaluationSet, evaluation_set
 from groundtone.project import Manifest, Project
 from groundtone.settings import load_settings
 
@@ -83,6 +84,11 @@ def search(root: Path, asked: Sequence[str]) -> list[dict[str, Any]]:
     return _search(tuple(asked), _stamp([Project(root).index_path]))
 
 
+def asked(root: Path) -> EvaluationSet:
+    """The questions that the project's evaluation asks: what people say of them is not trained on."""
+    return _asked(str(root), overrides(sys.argv[1:]))
+
+
 def feedback(root: Path) -> Feedback:
     """The project's store of human verdicts and votes."""
     return Feedback(Project(root).feedback_path)
@@ -117,6 +123,14 @@ def _seen(path: str, own: Stamp, index: str, stamp: Stamp, readable: frozenset[s
     rows = tuple(edits.read_rows(Path(path)))
     closed = _closed(index, stamp, readable)
     return Seen(rows, rows if closed is None else tuple(row for row in rows if closed.may_show(row.data)))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, ttl=60)  # its files may be anywhere
+def _asked(root: str, given: tuple[str, ...]) -> EvaluationSet:
+    try:
+        return evaluation_set(load_settings(Path(root), given))
+    except GroundtoneError:  # the page that needs the file says so
+        return EvaluationSet(frozenset(), frozenset())
 
 
 @st.cache_data(show_spinner=False, max_entries=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -12,13 +13,14 @@ from typing import Any
 from dashboard.measures import arm_name
 from dashboard.runs import Problem
 from groundtone.feedback import Vote
+from groundtone.joins.feedback_routes import Made, of_vote
+from groundtone.joins.feedback_rows import EvaluationSet
 from groundtone.project import Project
 from groundtone.types import Preference
 
 ARMS = ("base/rag", "tuned/rag")
 CHOICES: Mapping[str, str] = {"A": "A is better", "B": "B is better", "tie": "Tie", "both bad": "Both bad"}
 SIDES = "AB"
-VOICE_REASONS = ("tone", "format", "too long")  # these votes become preference rows, "wrong fact" grounding rows
 REASONS = ("tone", "wrong fact", "format", "too long")
 
 
@@ -87,20 +89,34 @@ def to_correction(turn: Turn, text: str, *, reason: str) -> tuple[Preference, di
     return preference, {"arm": turn.arms[slot], "answer_id": str(answer.get("id", ""))}
 
 
-def usable_html(votes: Sequence[Vote]) -> str:
-    """How many votes can teach what, and the commands that make rows of them and tune."""
-    chosen = [vote for vote in votes if vote.outcome == "chosen"]
-    voice = sum(vote.preference.reason in VOICE_REASONS for vote in chosen)
-    facts = sum(vote.preference.reason == "wrong fact" for vote in chosen)
-    bare = len(chosen) - voice - facts
-    pairs = f"{voice} usable pair{'' if voice == 1 else 's'}"
-    tune = ": tune" if voice else ""
-    return (
-        f'<p class="gt-note"><b>{pairs}{tune}</b><br>{facts} about a wrong fact (they become grounding rows, never '
-        f"tone rows), {bare} without a reason that teaches</p>"
-        '<div class="gt-command">Run <code>groundtone data from-feedback</code></div>'
-        '<div class="gt-command">then <code>groundtone loop</code></div>'
+def taught(vote: Vote, asked: EvaluationSet) -> str:
+    """What training may make of a vote: "voice", "fact", "evaluation" for a question that is held out, "" for nothing.
+
+    The rules are those of `groundtone data from-feedback`.
+    """
+    made = [one for one in of_vote(vote) if isinstance(one, Made)]
+    if not made:
+        return ""
+    if any(asked.holds(one.row["prompt"], one.items) for one in made):
+        return "evaluation"
+    return "fact" if made[0].kind == "grounding" else "voice"
+
+
+def usable_html(votes: Sequence[Vote], asked: EvaluationSet) -> str:
+    """How many votes can teach what, and the commands that make rows of them, have them reviewed, and tune."""
+    found = Counter(taught(vote, asked) for vote in votes)
+    usable = found["voice"] + found["fact"]
+    of = f"Usable for tuning: {usable} of {len(votes)} votes and corrections"
+    parts = (
+        f"{found['voice']} about the voice",
+        f"{found['fact']} about a wrong fact (grounding rows, never tone rows)",
+        f"{found['evaluation']} on questions of the evaluation, which are never trained on",
+        f"{found['']} without anything to learn: a tie, or no reason",
     )
+    commands = ("data from-feedback", "data review-rows", "loop") if usable else ()
+    words = zip(("Run", "then", "then"), commands, strict=False)
+    run = "".join(f'<div class="gt-command">{word} <code>groundtone {command}</code></div>' for word, command in words)
+    return f'<p class="gt-note"><b>{of}</b><br>{"<br>".join(parts)}</p>{run}'
 
 
 def _context(answer: Mapping[str, Any]) -> list[str]:
@@ -122,7 +138,8 @@ def question_html(question: str) -> str:
 
 def name_html(turn: Turn, slot: int, *, blind: bool) -> str:
     """A or B, and the model behind it once it may be known."""
-    known = "" if blind and not turn.vote else f"<span>{escape(arm_name(turn.arms[slot]))}</span>"
+    failed = any(reply.error for reply in turn.replies)  # then there is no vote to wait for
+    known = "" if blind and not turn.vote and not failed else f"<span>{escape(arm_name(turn.arms[slot]))}</span>"
     return f'<div class="gt-side"><b>{"AB"[slot]}</b>{known or "<span>hidden until you vote</span>"}</div>'
 
 
@@ -134,13 +151,26 @@ def no_citation_html(answer: Mapping[str, Any]) -> str:
     return f'<p class="gt-note">{said}</p>'
 
 
-def voted_html(turn: Turn) -> str:
-    """The vote, with the model behind it."""
+TEACHES = {  # what `taught` says of a vote, for people
+    "voice": "It becomes a row for the voice once somebody accepts it.",
+    "fact": "It becomes a grounding row once somebody accepts it, never a row about tone.",
+    "evaluation": "It counts in the win rate; questions of the evaluation are never trained on.",
+    "": "It counts in the win rate and teaches nothing.",
+}
+
+
+def voted_html(turn: Turn, teaches: str) -> str:
+    """The vote, with the model behind it, and what becomes of it (`taught`)."""
     if turn.vote in ("A", "B"):
         text = f"You chose {turn.vote}: {arm_name(turn.arms['AB'.index(turn.vote)])}"
     else:
         text = "You called it a tie" if turn.vote == "tie" else "You found both bad"
-    return f'<p class="gt-voted"><b aria-hidden="true">✓</b>{escape(text)}. Stored for preference tuning.</p>'
+    told = TEACHES[teaches]
+    if not teaches and turn.vote == "both bad":
+        told = "It says nothing of which is better, and teaches nothing."
+    elif not teaches and turn.vote in SIDES:
+        told = "It counts in the win rate; without a reason, or passages, it teaches nothing."
+    return f'<p class="gt-voted"><b aria-hidden="true">✓</b>{escape(text)}. Stored. {told}</p>'
 
 
 def invitation_html() -> str:
@@ -148,5 +178,6 @@ def invitation_html() -> str:
     return (
         '<section class="gt-invite"><div class="gt-invite-title">Ask something that your documents answer</div>'
         "<p>Two answers appear side by side, each with its sources. Try a question whose answer you know, then one "
-        "that the documents cannot answer: the right reply to that is a refusal.</p></section>"
+        "that the documents cannot answer: the right reply to that is a refusal. Votes on questions of your own can "
+        "become training rows; those of the evaluation are never trained on.</p></section>"
     )

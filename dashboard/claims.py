@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dashboard.access import Readable, may_show, sources_of
+from dashboard.access import Readable, evidence_of, may_show, sources_of
 from dashboard.runs import items, number, read_record
 from groundtone.files import sha256_text
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = "claims.sqlite"
 RISK = {"contradicted": 0, "unsupported": 1, "unchecked": 2, "supported": 3}
 SHOWN_CHARS = 200  # of a claim and of a question in a list; the record holds the whole
@@ -32,6 +32,8 @@ CREATE TABLE records(line INTEGER PRIMARY KEY, item TEXT, arm TEXT, kind TEXT, c
 CREATE TABLE claims(key TEXT, arm TEXT, item TEXT, verdict TEXT, class INTEGER, risk REAL, text TEXT, question TEXT,
   start INTEGER, stop INTEGER, line INTEGER, draw TEXT);
 CREATE TABLE sources(line INTEGER, source TEXT);
+CREATE TABLE passages(id TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID;
+CREATE TABLE evidence(line INTEGER, passage TEXT);
 CREATE TABLE suites(suite TEXT, item TEXT, arm TEXT, value REAL, line INTEGER);
 """
 _INDEXES = """
@@ -44,12 +46,17 @@ CREATE INDEX draw_over_all ON claims(draw);
 CREATE INDEX by_source ON sources(source, line);
 CREATE INDEX by_suite ON suites(suite, item, arm);
 """
+# What a claim was held against counts as touched too; a passage that no record retrieved is of an unknown document, "".
+_TOUCHED = """
+INSERT INTO sources SELECT e.line, coalesce(p.source, '') FROM evidence e LEFT JOIN passages p ON p.id = e.passage
+"""
 _ENTRY = "key, arm, item, verdict, risk, text, question, start, stop, line"
 
 
 Order = Literal["riskiest", "random"]
 RISKIEST: Order = "riskiest"
 RANDOM: Order = "random"
+ORDERS: Mapping[Order, str] = {RISKIEST: "Riskiest first", RANDOM: "Random sample"}
 _ORDERS: Mapping[Order, str] = {"riskiest": "class, risk DESC, item, arm, start", "random": "draw"}
 
 
@@ -148,10 +155,10 @@ class Claims:
             return None
         return found if found is not None and may_show(found, self._readable) else None
 
-    def find(self, item: str, arm: str) -> Mapping[str, Any] | None:
-        """The record of an item under an arm."""
-        rows = self._rows("SELECT line FROM records WHERE item = ? AND arm = ?", [item, arm])
-        return self.record(int(rows[0][0])) if rows else None
+    def source(self, passage: str) -> str:
+        """The document that a passage is of, as any record retrieved it; "" where none did."""
+        rows = self._rows("SELECT source FROM passages WHERE id = ?", [passage])
+        return str(rows[0][0]) if rows else ""
 
     def correct(self, arm: str) -> dict[str, tuple[float, int]]:
         """Item to its score of being correct and the byte of its record, for the items that have one."""
@@ -254,6 +261,7 @@ def _make(records: Path, path: Path, stamp: tuple[int, int]) -> None:
             connection.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_TABLES}")
             connection.execute("BEGIN")
             skipped = _fill(connection, records)
+            connection.execute(_TOUCHED)
             connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?)", (SCHEMA, *stamp, skipped))
             connection.execute("COMMIT")
             connection.executescript(_INDEXES)
@@ -288,6 +296,8 @@ def _insert(connection: sqlite3.Connection, record: Mapping[str, Any], line: int
         return
     own_sources = [(line, source) for source in sources_of(record)]
     connection.executemany("INSERT INTO sources VALUES (?, ?)", own_sources)
+    connection.executemany("INSERT INTO evidence VALUES (?, ?)", [(line, key) for key in evidence_of(record)])
+    connection.executemany("INSERT OR IGNORE INTO passages VALUES (?, ?)", _retrieved(record))
     answer, question = _dict(record.get("answer")), str(record["question"].get("text", ""))[:SHOWN_CHARS]
     rows = []
     for claim in items(answer.get("claims")):
@@ -298,6 +308,11 @@ def _insert(connection: sqlite3.Connection, record: Mapping[str, Any], line: int
         place = (text, question, start, stop, line, sha256_text(key)[:12])
         rows.append((key, arm, item, verdict, RISK.get(verdict, 2), risk_of(claim), *place))
     connection.executemany(f"INSERT INTO claims VALUES ({','.join('?' * 12)})", rows)
+
+
+def _retrieved(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    passages = [_dict(hit.get("passage")) for hit in items(_dict(record.get("answer")).get("hits"))]
+    return [(str(one["id"]), str(one.get("source", ""))) for one in passages if one.get("id")]
 
 
 def risk_of(claim: Mapping[str, Any]) -> float:

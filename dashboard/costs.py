@@ -146,7 +146,7 @@ def looks_chart(table: pd.DataFrame) -> alt.LayerChart:
     suites = list(dict.fromkeys(table["Suite"]))
     colours = alt.Scale(domain=suites, range=[PALETTE[n % len(PALETTE)] for n in range(len(suites))])
     dashes = alt.Scale(domain=suites, range=[DASHES[n % len(DASHES)] for n in range(len(suites))])
-    colour = alt.Color("Suite:N", scale=colours, legend=alt.Legend(orient="top", title=None))
+    colour = alt.Color("Suite:N", scale=colours, legend=alt.Legend(orient="top", title=None, symbolOpacity=1))
     base = alt.Chart(table).encode(x=alt.X("Step:Q", title="training step", axis=alt.Axis(grid=False)), color=colour)
     up = alt.Y("Points:Q", title="points against base", axis=alt.Axis(domain=False, tickCount=5))
     bars = base.mark_rule(opacity=0.35).encode(y="Low:Q", y2="High:Q")

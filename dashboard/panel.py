@@ -13,6 +13,7 @@ from groundtone.errors import GroundtoneError
 from groundtone.jobs import Job, Jobs
 
 EVERY_S = 2.0
+_STOPPING, _WATCHED = "gt-stopping", "gt-watched"
 
 
 def draw() -> None:
@@ -35,31 +36,35 @@ def draw() -> None:
 
 
 def _watch(root: Path, may_write: bool) -> None:
-    """The job that runs, or the last one; the whole page is drawn again once it has ended."""
+    """The job that runs, or the last one; the whole page is drawn again when its figures begin and when it ended."""
     jobs = views_work.jobs_of(root)
     job = jobs.latest()
     if job is None:
         return
-    watched = st.session_state.get("gt-watched")
-    st.session_state["gt-watched"] = (job.id, job.state)
-    if watched == (job.id, "running") and job.state != "running":
-        st.rerun()
     log = jobs.log(job.id)
     progress = views_work.progress_of(job, log, root)
-    st.html(views_work.job_html(job, progress))
+    watched, now = st.session_state.get(_WATCHED), (job.id, job.state, progress is not None)
+    st.session_state[_WATCHED] = now
+    if watched is not None and watched[:2] == (job.id, "running") and watched != now:
+        st.rerun()  # it ended, or a page can show it from now on: a training run has its first step
+    stopping = st.session_state.get(_STOPPING) == job.id
+    st.html(views_work.job_html(job, progress, stopping=stopping))
     if job.state == "running":
         st.progress(progress.share if progress else 0.0)
     with st.container(horizontal=True, gap="small"):
         with st.popover("Log", icon=":material/article:"):
-            st.code(views_work.shown_command(job.command), language=None)
-            st.code(views_work.tail(log) or "nothing printed yet", language=None, height=320)
+            st.code(views_work.shown_command(job.command), language=None, wrap_lines=True)
+            st.code(views_work.tail(log) or "nothing printed yet", language=None, height=320, wrap_lines=True)
         if job.state == "running" and may_write:
-            st.button("Cancel", key="gt-cancel", icon=":material/stop_circle:", on_click=_cancel, args=(jobs, job))
+            st.button(
+                "Cancel", key="gt-cancel", icon=":material/stop_circle:", disabled=stopping, on_click=_cancel,
+                args=(jobs, job),
+            )  # fmt: skip
 
 
 def _cancel(jobs: Jobs, job: Job) -> None:
-    if jobs.cancel(job.id):
-        st.toast(f"Asked {job.kind} to stop; it finishes what it is writing.")
+    if jobs.cancel(job.id):  # the panel tells it: a toast of this fragment would take the place of the style sheet
+        st.session_state[_STOPPING] = job.id
 
 
 def _offer(root: Path, jobs: Jobs) -> None:

@@ -24,11 +24,15 @@ ARM_ORDER = ("tuned/rag", "base/rag", "tuned/closed", "base/closed", "prompted/r
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim to judge, in full: its place in the queue, its record (answer, question, hits) and itself."""
+    """One claim to judge, in full: its place in the queue, its record (answer, question, hits) and itself.
+
+    `source` is the document of the passage that it was held against, "" where no record knows.
+    """
 
     entry: Entry
     record: Mapping[str, Any]
     claim: Mapping[str, Any]
+    source: str = ""
 
     @property
     def key(self) -> str:
@@ -59,7 +63,7 @@ def open_row(claims: Claims, entry: Entry) -> Row | None:
         return None
     for claim in items(answer.get("claims")):
         if (claim.get("start"), claim.get("end")) == (entry.start, entry.stop):
-            return Row(entry, record, claim)
+            return Row(entry, record, claim, claims.source(str(claim.get("passage_id") or "")))
     return None
 
 
@@ -95,6 +99,11 @@ def next_open(rows: Sequence[Entry], judged: Mapping[str, str], after: int) -> i
 def mine(verdicts: Iterable[JudgedClaim], person: str) -> dict[str, str]:
     """Claim key to what this person said last."""
     return {v.verdict.claim_key: v.verdict.value for v in verdicts if v.verdict.person == person}
+
+
+def corrected(verdicts: Iterable[JudgedClaim], person: str) -> dict[str, str]:
+    """Claim key to what this person last wrote that it should have said; "" where they wrote nothing."""
+    return {v.verdict.claim_key: v.verdict.correction for v in verdicts if v.verdict.person == person}
 
 
 def contested(verdicts: Iterable[JudgedClaim]) -> list[str]:
@@ -168,9 +177,11 @@ def evidence_html(row: Row, span: Mapping[str, Any] | None = None) -> str:
             title = "Evidence"
             return _hit_html(hit, rank, evidence, title)
     if evidence:
-        lead = '<div class="gt-eyebrow">Evidence in the documents</div>'
+        carried = row.verdict in ("supported", "contradicted")
+        title = "Evidence in the documents" if carried else "Nearest in the documents; it does not carry the claim"
         missed = _missed(span, "the answer was written without it")
-        return lead + missed + passage_html(evidence, (0, len(evidence))) + _gold_source(row)
+        source = f'<div class="gt-place"><span class="gt-file">{escape(row.source)}</span></div>' if row.source else ""
+        return f'<div class="gt-eyebrow">{title}</div>{missed}{passage_html(evidence, (0, len(evidence)))}{source}'
     if hits:
         known = _missed(span, "") + _span_passage(span) if span and span.get("rank") else ""
         return known + _hit_html(hits[0], 1, "", "Nothing carries it; the nearest passage")
@@ -214,11 +225,6 @@ def _hit_html(hit: Mapping[str, Any], rank: int, evidence: str, title: str) -> s
         f'<div class="gt-eyebrow">{escape(title)}</div>{place(passage)}'
         f'{passage_html(str(passage.get("text", "")), sentence)}<div class="gt-facts">{facts}</div>'
     )
-
-
-def _gold_source(row: Row) -> str:
-    quotes = (row.record["question"].get("gold") or {}).get("quotes") or ()
-    return "".join(f'<div class="gt-place"><span class="gt-file">{escape(str(q[0]))}</span></div>' for q in quotes if q)
 
 
 def _gold_quote(row: Row) -> str:

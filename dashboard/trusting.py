@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_VERDICTS = 25  # below this many judged claims kappa's interval spans most of its range
+MIN_QUESTIONS = 5  # fewer say nothing of how far a sample of them varies
+RESAMPLES = 1000
 BINS = 5  # of equal width; with tens of verdicts more would hold one or two each
 CHECKED = ("supported", "unsupported", "contradicted")
 Pair = tuple[bool, bool, float]  # flagged by the detector, wrong to people, the detector's risk
@@ -54,6 +56,42 @@ def trust(claims: Claims, some: Sample) -> Agreement:
     return agreement((found[v.verdict.claim_key].verdict, v.verdict.value) for v in some.verdicts)
 
 
+def kappa_ends(claims: Claims, some: Sample) -> tuple[float, float] | None:
+    """The 95 % interval of kappa, bootstrapped over questions, whose claims hang together; None for too few of them."""
+    import numpy as np
+
+    found = claims.among(one.verdict.claim_key for one in some.verdicts)
+    cells: dict[
+        str, list[int]
+    ] = {}  # of a question: how often both say supported, the detector alone, people alone, none
+    for one in some.verdicts:
+        entry, said = found[one.verdict.claim_key], one.verdict.value
+        if entry.verdict in CHECKED and said != "unsure":
+            at = 2 * (entry.verdict != "supported") + (said != "supported")
+            cells.setdefault(entry.item, [0] * 4)[at] += 1
+    if len(cells) < MIN_QUESTIONS:
+        return None
+    counts = np.array(list(cells.values()), dtype=float)
+    weights = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
+    both, detector, people, none = (weights @ counts).T
+    n = both + detector + people + none
+    expected = ((both + detector) * (both + people) + (people + none) * (detector + none)) / n**2
+    kept = expected < 1  # where both use a single class kappa is undefined
+    if 2 * kept.sum() < RESAMPLES:
+        return None
+    kappa = ((both + none) / n - expected)[kept] / (1 - expected[kept])
+    low, high = np.quantile(kappa, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _kappa(found: Agreement, ends: tuple[float, float] | None) -> tuple[str, str]:
+    """Kappa and its interval, as written."""
+    if found.kappa is None:
+        return "undefined", ""
+    wide = f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else "no interval"
+    return f"κ {found.kappa:.2f}".replace("-", "−"), wide.replace("-", "−")
+
+
 def pairs(claims: Claims, some: Sample) -> list[Pair]:
     """One pair per verdict that says something, on a claim that the detector checked.
 
@@ -78,12 +116,16 @@ def sampled(some: Sample) -> str:
     return ""
 
 
-def progress_html(done: int, total: int, found: Agreement, some: Sample) -> str:
+def progress_html(
+    done: int, total: int, found: Agreement, some: Sample, *, ends: tuple[float, float] | None = None
+) -> str:
     """ "12 of 80 judged" as a bar, the detector's agreement with people so far, a warning while it rests on few."""
     share = done / total if total else 0.0
-    kappa = "κ undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
+    kappa, wide = _kappa(found, ends)
+    kappa = f"{kappa} {wide}".strip() if found.kappa is not None else "κ undefined"
     biased = "" if some.fair else ", riskiest only"
-    said = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {found.n} verdicts{biased}"
+    verdicts = f"{found.n} verdict{'s' if found.n != 1 else ''}"
+    said = "0 human verdicts: unverified" if found.n == 0 else f"{kappa} on {verdicts}{biased}"
     few = f'<span class="gt-few">△ fewer than {MIN_VERDICTS}: too few to trust κ</span>'
     return (
         f'<div class="gt-progress" role="progressbar" aria-valuenow="{done}" aria-valuemax="{total}">'
@@ -93,7 +135,7 @@ def progress_html(done: int, total: int, found: Agreement, some: Sample) -> str:
     )
 
 
-def agreement_html(found: Agreement, some: Sample) -> str:
+def agreement_html(found: Agreement, some: Sample, *, ends: tuple[float, float] | None = None) -> str:
     """How far the detector can be trusted: kappa on n verdicts, or that nobody has judged yet."""
     label = "Detector against people"
     if found.n == 0:
@@ -101,9 +143,9 @@ def agreement_html(found: Agreement, some: Sample) -> str:
             "0 human verdicts: unverified. The figures above rest on the detector alone until people judge its claims."
         )
         return tile(label, "unverified", note, quiet=True)
-    kappa = "undefined" if found.kappa is None else f"κ {found.kappa:.2f}".replace("-", "−")
+    kappa, wide = _kappa(found, ends)
     verdicts = f"{found.n} human verdict{'s' if found.n != 1 else ''}"
-    notes = [f"Cohen's kappa on {verdicts} · {found.agreed} agree."]
+    notes = [f"Cohen's kappa{wide and f' {wide}'} on {verdicts} · {found.agreed} agree."]
     if found.kappa is None:
         notes.append("Detector and people used a single class only.")
     if found.n < MIN_VERDICTS:
@@ -161,8 +203,8 @@ def reliability_chart(table: pd.DataFrame, *, accent: str) -> alt.LayerChart:
 
 
 NO_CARD = (
-    '<p class="gt-note">No detector card: the evaluation found too few verdicts. Judge claims, then evaluate again to '
-    "have precision, recall and a corrected rate.</p>"
+    '<p class="gt-note">No detector card: the evaluation found no verdict on a claim that nothing picked for its risk. '
+    "Judge a random sample, then evaluate again to have precision, recall and a corrected rate.</p>"
 )
 CARD = (
     ("precision", "Precision"),

@@ -89,6 +89,26 @@ def context_html(context: Any) -> str:
     return "".join(f'<p class="gt-note" dir="auto">[{n}] {escape(passage)}</p>' for n, passage in enumerate(shown, 1))
 
 
+def decided(row: Row, decision: Decision | None) -> Mapping[str, Any]:
+    """The row as it will be exported: an edited one as somebody edited it last."""
+    edited = decision is not None and decision.word == "edit"
+    return dict(json.loads(decision.text)) if decision is not None and edited else row.data
+
+
+def no_rows_html(report: Mapping[str, Any], check: str, *, looked: bool, hidden: int) -> str:
+    """Why a check lists no rows, and what it is about instead: not told where rows are hidden, for it names sources."""
+    if check == FACTS:
+        said = "No row that can be shown teaches a fact." if looked else "Nobody has looked for facts yet: see above."
+        return f'<p class="gt-note">{said}</p>'
+    findings = [finding for finding in items(report.get("findings")) if finding.get("check") == check]
+    about = [str(place) for finding in findings for place in finding.get("where") or ()]
+    if hidden or not about:
+        said = "This check names no row that can be shown: it is about groups, another file or what is hidden."
+        return f'<p class="gt-note">{said}</p>'
+    listed = "".join(f'<li dir="auto">{escape(one)}</li>' for one in about)
+    return f'<p class="gt-note">This check names no single row. It is about</p><ul class="gt-rows">{listed}</ul>'
+
+
 def lines_of(report: Mapping[str, Any], check: str, *, file: str) -> list[int]:
     """The line numbers of `file` that a check found, in its order, each once."""
     numbers: dict[int, None] = {}
@@ -129,7 +149,7 @@ def rows_table(rows: Sequence[Row], decisions: Mapping[str, Decision]) -> pd.Dat
     shown = []
     for row in rows:
         decision = decisions.get(row.key)
-        data = json.loads(decision.text) if decision and decision.word == "edit" else row.data
+        data = decided(row, decision)
         shown.append(
             (
                 row.number,

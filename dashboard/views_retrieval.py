@@ -215,9 +215,11 @@ def recall_chart(table: pd.DataFrame) -> alt.LayerChart:
     dashes = alt.Scale(domain=stages, range=[DASHES[n % len(DASHES)] for n in range(len(stages))])
     lowest = float(table["Low"].fillna(table["Recall"]).min())
     scale = alt.Scale(domain=[max(0.0, lowest - 0.03), 1.0])
+    # Else the legend takes its signs from the intervals, which are pale.
+    legend = alt.Legend(orient="top", title=None, symbolOpacity=1, symbolType="circle", symbolStrokeWidth=0)
     base = alt.Chart(table).encode(
         x=alt.X("k:Q", title="first k passages", axis=alt.Axis(values=list(CURVE_KS), grid=False)),
-        color=alt.Color("Stage:N", scale=colours, legend=alt.Legend(orient="top", title=None)),
+        color=alt.Color("Stage:N", scale=colours, legend=legend),
     )
     line = base.mark_line(point=True, strokeWidth=2).encode(
         y=alt.Y("Recall:Q", title="recall", scale=scale, axis=alt.Axis(format="%", domain=False, tickCount=5)),

@@ -56,9 +56,11 @@ def tail(log: str, lines: int = LOG_LINES) -> str:
     return "\n".join(log.rstrip().splitlines()[-lines:])
 
 
-def job_html(job: Job, progress: Progress | None) -> str:
-    """One line on a job: icon, what, state; while it runs, how far."""
+def job_html(job: Job, progress: Progress | None, *, stopping: bool = False) -> str:
+    """One line on a job: icon, what, state; while it runs, how far, and whether it was asked to stop."""
     icon, words = WORDS[job.state]
+    if stopping and job.state == "running":
+        words = "stopping; it finishes what it is writing"
     label = COMMANDS.get(job.kind, (job.kind, ""))[0]
     far = f" · {escape(progress.stage)} {progress.done}/{progress.total}" if progress and job.state == "running" else ""
     code = f" (exit code {job.code})" if job.state == "failed" else ""

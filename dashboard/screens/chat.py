@@ -37,8 +37,8 @@ def main() -> None:
     tried = invite(choice.run) if not turns else None
     for number, turn in enumerate(turns):
         show(turn, blind=blind)
-        vote(cache.feedback(choice.root), turn, number, blind=blind)
-    standing(cache.feedback(choice.root))
+        vote(choice.root, turn, number, blind=blind)
+    standing(choice.root)
     question = st.chat_input("Ask about the documents", max_chars=2000) or tried
     if question and question.strip():
         ask(choice.root, turns, question.strip(), blind=blind)
@@ -72,13 +72,16 @@ def show(turn: chatting.Turn, *, blind: bool) -> None:
                 st.html(marks.citations_html(reply.answer) or chatting.no_citation_html(reply.answer))
 
 
-def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -> None:
-    """The vote on a turn, or what was voted."""
+def vote(root: Path, turn: chatting.Turn, number: int, *, blind: bool) -> None:
+    """The vote on a turn, or what was voted and what becomes of it."""
+    feedback = cache.feedback(root)
     if any(reply.error for reply in turn.replies):
         return
     may_write = login.viewer().may_write
     if turn.vote:
-        st.html(chatting.voted_html(turn))
+        reason = st.session_state.get(f"kept-reason-{number}") or ""
+        said = chatting.to_vote(turn, turn.vote, person=login.person(), reason=reason, blind=blind)
+        st.html(chatting.voted_html(turn, chatting.taught(said, cache.asked(root))))
         if may_write and turn.vote in chatting.SIDES:
             edit_winner(feedback, turn, number)
         return
@@ -94,10 +97,10 @@ def vote(feedback: Feedback, turn: chatting.Turn, number: int, *, blind: bool) -
         turn.vote = choice
 
     with st.container(horizontal=True, key=f"gt-vote-{number}", gap="small", vertical_alignment="center"):
+        st.html('<span class="gt-note">Because of</span>', width="content")  # before the vote, which ends the choice
+        st.pills("Reason", chatting.REASONS, key=f"reason-{number}", label_visibility="collapsed")
         for choice, label in chatting.CHOICES.items():
             st.button(label, key=f"vote-{choice}-{number}", on_click=store, args=(choice,))
-        st.html('<span class="gt-note">because of</span>', width="content")
-        st.pills("Because of", chatting.REASONS, key=f"reason-{number}", label_visibility="collapsed")
 
 
 def edit_winner(feedback: Feedback, turn: chatting.Turn, number: int) -> None:
@@ -114,9 +117,9 @@ def edit_winner(feedback: Feedback, turn: chatting.Turn, number: int) -> None:
             st.html('<p class="gt-voted"><b aria-hidden="true">✓</b>Stored as a correction.</p>')
 
 
-def standing(feedback: Feedback) -> None:
+def standing(root: Path) -> None:
     """How the tuned model stands in people's votes, and what can be tuned on them."""
-    votes = feedback.votes()
+    votes = cache.feedback(root).votes()
     if not votes:
         return
     look.section("How it stands", "Votes between base and tuned; a tie counts half, at 50 % neither is better.")
@@ -129,7 +132,7 @@ def standing(feedback: Feedback) -> None:
         else:
             plot = forest.forest_html({"": lines}, forest.shares("votes won by the tuned model (better →)"))
             st.html(plot + forest.legend_html(at="50 %"))
-    right.html(chatting.usable_html(votes))
+    right.html(chatting.usable_html(votes, cache.asked(root)))
 
 
 def ask(root: Path, turns: list[chatting.Turn], question: str, *, blind: bool) -> None:

@@ -40,7 +40,11 @@ def main() -> None:
         st.html(hidden_html(seen.hidden))
     lines = facts if check == views_data.FACTS else views_data.lines_of(report, check, file=Path(name).name)
     wanted = None if check == views_data.ALL_ROWS else set(lines)
-    edit(root, [row for row in seen.shown if wanted is None or row.number in wanted])
+    rows = [row for row in seen.shown if wanted is None or row.number in wanted]
+    if rows:
+        edit(root, rows)
+    else:
+        st.html(views_data.no_rows_html(report, check, looked="fresh-facts" in st.session_state, hidden=seen.hidden))
     save(root, seen, name)
 
 
@@ -111,10 +115,6 @@ def _store(root: Path) -> Edits:
 
 def edit(root: Path, rows: list[Row]) -> None:
     """The rows, and the one in hand with its decision."""
-    if not rows:
-        said = "This check names no row that can be shown: it is about groups, another file or what is hidden."
-        st.html(f'<p class="gt-note">{said}</p>')
-        return
     store = _store(root)
     decisions = store.latest()
     event: Any = st.dataframe(
@@ -123,15 +123,16 @@ def edit(root: Path, rows: list[Row]) -> None:
     )  # fmt: skip
     chosen = event["selection"]["rows"]
     row = rows[min(chosen[0], len(rows) - 1) if chosen else 0]
-    viewer = login.viewer()
+    viewer, now = login.viewer(), views_data.decided(row, decisions.get(row.key))
     with st.form(f"row-{row.key}"):
-        prompt = st.text_area("Prompt", str(row.data.get("prompt", "")), height=80)
-        reply = st.text_area("Reply", str(row.data.get("reply", "")), height=110)
+        prompt = st.text_area("Prompt", str(now.get("prompt", "")), height=80)
+        reply = st.text_area("Reply", str(now.get("reply", "")), height=110)
         if passages := views_data.context_html(row.data.get("context")):
             st.html(passages)
         with st.container(horizontal=True, gap="small"):
-            off = not viewer.may_write
-            kept = st.form_submit_button("Keep", icon=":material/check:", disabled=off)
+            off, edited_before = not viewer.may_write, now is not row.data
+            label = "Back to the file's text" if edited_before else "Keep"
+            kept = st.form_submit_button(label, icon=":material/check:", disabled=off)
             dropped = st.form_submit_button("Drop", icon=":material/delete:", disabled=off)
             edited = st.form_submit_button("Save the edit", icon=":material/edit:", disabled=off)
     person = login.person()

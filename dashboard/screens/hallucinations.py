@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import streamlit as st
 
 from dashboard import cache, login, look, marks, review, runbar, trusting
-from dashboard.claims import RANDOM, RISK, RISKIEST, Claims, Entry, Order
+from dashboard.claims import ORDERS, RISK, RISKIEST, Claims, Entry, Order
 from dashboard.config import project_folder, set_flags
 from dashboard.measures import arm_name
 from dashboard.runs import Evaluation, Problem, items
@@ -27,12 +28,16 @@ BUTTONS: tuple[tuple[HumanVerdict, str, str], ...] = (
     ("true elsewhere", "4", ":material/north_east:"),
     ("unsure", "5", ":material/airwave:"),
 )
+TAUGHT = "becomes a training row once somebody accepts it"
+NOT_TAUGHT = "kept with your verdict; the evaluation’s questions are never trained on"
+TAKEN_BACK = "gt-taken-back"
 ALL = "all"
-ORDERS: dict[Order, str] = {RISKIEST: "Riskiest first", RANDOM: "Random sample"}
 WINDOW = 300  # claims that the queue lists at once: a browser shows no more at once, and a rerun sends them again
 
 HEADLINE = look.Headline(
-    "Review", "Is this claim true to our documents?", "The riskiest claims first. Your verdicts calibrate the detector."
+    "Review",
+    "Is this claim true to our documents?",
+    "The riskiest claims show what is wrong; a random sample of them shows how far the detector can be trusted.",
 )
 
 
@@ -54,6 +59,8 @@ def main() -> None:
 @st.fragment
 def reviewing(run: Evaluation, claims: Claims, feedback: Feedback) -> None:
     """Everything that a verdict changes: run again by itself, without the bar above."""
+    if TAKEN_BACK in st.session_state:  # told here: Streamlit lets no callback of a fragment show anything
+        st.toast(marks.plain_label(st.session_state.pop(TAKEN_BACK)), icon=":material/undo:")
     judged = feedback.judged()
     shown = filters(claims)
     total = claims.count(arm=shown.arm, verdicts=shown.verdicts)
@@ -67,7 +74,8 @@ def reviewing(run: Evaluation, claims: Claims, feedback: Feedback) -> None:
     said = review.mine(judged, person)
     mine = claims.among(said)
     done = sum(shown.arm in ("", e.arm) and (not shown.verdicts or e.verdict in shown.verdicts) for e in mine.values())
-    progress_at.html(trusting.progress_html(done, total, trusting.trust(claims, some), some))
+    found, ends = trusting.trust(claims, some), trusting.kappa_ends(claims, some)
+    progress_at.html(trusting.progress_html(done, total, found, some, ends=ends))
     if not total:
         st.html('<p class="gt-note">No claim of this arm has these verdicts. Widen the filter above.</p>')
         return
@@ -81,7 +89,8 @@ def reviewing(run: Evaluation, claims: Claims, feedback: Feedback) -> None:
         return
     with middle:
         answer_of(row, said, blind=blind)
-        judge(Judging(run, feedback, rows, index, row, person, shown.order), said)
+        written = review.corrected(judged, person).get(row.key, "")
+        judge(Judging(run, feedback, rows, index, row, person, shown.order, written), said)
     with right:
         evidence(run, row)
     trust(trusting.pairs(claims, some), some)
@@ -210,7 +219,7 @@ def trust(found: list[trusting.Pair], some: trusting.Sample) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """A claim under judgement, where it stands in the queue, and who judges."""
+    """A claim under judgement, where it stands in the queue, who judges, and what they wrote of it before."""
 
     run: Evaluation
     feedback: Feedback
@@ -219,12 +228,16 @@ class Judging:
     row: review.Row
     person: str
     order: Order
+    written: str = ""
 
 
 def judge(now: Judging, said: dict[str, str]) -> None:
     """Verdict buttons, a correction, undo and moving on; who may only look can move on alone."""
     locked = not login.viewer().may_write
-    note = f"correction-{now.row.key}"
+    # The latest verdict counts whole: what was written before must stand here, or a second verdict would drop it.
+    note = f"correction-{now.person}-{now.row.key}"
+    if note not in st.session_state:
+        st.session_state[note] = now.written
 
     def store(value: HumanVerdict) -> None:
         correction = str(st.session_state.get(note, "")).strip()
@@ -233,8 +246,15 @@ def judge(now: Judging, said: dict[str, str]) -> None:
         go(review.next_open(now.rows, said | {now.row.key: value}, now.index))
 
     def undo() -> None:
+        known = {one.verdict.claim_key: one.about for one in now.feedback.judged()}
         gone = now.feedback.undo_verdict(now.person)
-        where = [i for i, r in enumerate(now.rows) if gone and r.key == gone.claim_key]
+        if gone is None:
+            st.session_state[TAKEN_BACK] = f"{now.person} has no verdict to take back."
+            return
+        claim = shorten(str(known.get(gone.claim_key, {}).get("claim", "")), 80)
+        st.session_state[TAKEN_BACK] = f"Taken back: {gone.value}, on “{claim}”"
+        st.session_state[f"correction-{now.person}-{gone.claim_key}"] = gone.correction
+        where = [i for i, r in enumerate(now.rows) if r.key == gone.claim_key]
         go(where[0] if where else now.index)
 
     with st.container(horizontal=True, key="gt-verdicts", gap="small"):
@@ -243,8 +263,10 @@ def judge(now: Judging, said: dict[str, str]) -> None:
                 marks.look(value).label, key=f"say-{value}", shortcut=key, icon=icon, disabled=locked,
                 on_click=store, args=(value,),
             )  # fmt: skip
+    question = now.row.record["question"]
+    asked = cache.asked(project_folder(sys.argv[1:])).holds(now.row.question, (str(question.get("id", "")),))
     st.text_area(
-        "Correction: becomes a training row with your verdict (optional)", key=note, height=68, disabled=locked,
+        f"Correction (optional), {NOT_TAUGHT if asked else TAUGHT}", key=note, height=68, disabled=locked,
         placeholder="What the answer should have said",
     )  # fmt: skip
     moves = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import cache, forest, look, runbar, trusting, views, why
+from dashboard.claims import ORDERS, RANDOM, RISKIEST
 from dashboard.measures import METRICS, Metric, arm_name
 from dashboard.runs import NOT_TUNED, Evaluation, Problem
 from groundtone.errors import GroundtoneError
@@ -94,7 +95,7 @@ def heat_map(run: Evaluation, metric: Metric) -> None:
 def cell(run: Evaluation, arm: str, metric: Metric, *, wide: bool = False) -> None:
     """One cell; all of it is a link to the arm's review queue (a bound selectbox is addressed by its labels)."""
     with st.container(key=f"gt-link-{arm.replace('/', '-')}"):
-        st.html(views.cell_html(run.summary, arm, metric, name=arm_name(arm) if wide else "", wide=wide))
+        st.html(views.cell_html(run.summary, arm, metric, name=arm_name(arm), wide=wide))
         if arm in run.summary["arms"]:
             st.page_link(
                 "screens/hallucinations.py", label=f"Review {arm_name(arm)}",
@@ -141,11 +142,14 @@ def people(root: Path, run: Evaluation) -> None:
     claims = cache.claims(run)
     some = trusting.sample(claims, cache.feedback(root).judged())
     with left:
-        st.html(trusting.agreement_html(trusting.trust(claims, some), some))
+        found, ends = trusting.trust(claims, some), trusting.kappa_ends(claims, some)
+        st.html(trusting.agreement_html(found, some, ends=ends))
     with right:
         card = run.summary.get("detector_card")
         st.html(trusting.card_html(card) if isinstance(card, dict) else trusting.NO_CARD)
-        st.page_link("screens/hallucinations.py", label="Judge the riskiest claims", icon=":material/fact_check:")
+        for label, order in (("Judge a random sample", RANDOM), ("Judge the riskiest claims", RISKIEST)):
+            chosen = {"candidate": run.candidate, "evaluation": run.id, "order": ORDERS[order]}
+            st.page_link("screens/hallucinations.py", label=label, icon=":material/fact_check:", query_params=chosen)
 
 
 def changes(run: Evaluation, baseline: Evaluation | None) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import cache, login, look, runbar, views_retrieval
+from dashboard import cache, login, look, runbar, views_bound, views_retrieval
 from dashboard.config import set_flags
 from dashboard.runs import Evaluation, Problem
 from dashboard.views_retrieval import Sought
 from groundtone.errors import GroundtoneError
+from groundtone.joins import bound
 from groundtone.joins.retrieval_eval import RECORD
 from groundtone.project import Project
 
@@ -37,6 +38,7 @@ def main() -> None:
         look.problem(NO_INDEX)
     recall(root)
     missed(choice.run, sought)
+    refusing(root)
 
 
 def _records_of(run: Evaluation) -> tuple[str, int, frozenset[str] | None]:
@@ -139,6 +141,17 @@ def missed(run: Evaluation | None, sought: list[Sought]) -> None:
             views_retrieval.missed_table(found), key="missed", hide_index=True, width="stretch", on_select=take,
             selection_mode="single-row",
         )  # fmt: skip
+
+
+def refusing(root: Path) -> None:
+    """What each bound of refusing gives on the project's own questions."""
+    look.section("When to refuse", "Below the bound the assistant refuses: low, it answers wrongly; high, not at all.")
+    found = views_bound.advice(Project(root).folder / bound.RECORD)
+    if found is None:
+        look.problem(Problem("No bound was measured", "One run tells about all of them.", "groundtone bound"))
+        return
+    st.altair_chart(views_bound.bound_chart(views_bound.bound_table(found), found), width="stretch")
+    st.html(f'<p class="gt-note">{views_bound.bound_line(found)}</p>')
 
 
 main()

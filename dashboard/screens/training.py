@@ -12,6 +12,7 @@ from dashboard.runs import Problem
 from groundtone.project import Manifest, Project
 
 TAIL_S = 3.0
+CHOSEN = "gt-chosen-runs"
 HEADLINE = look.Headline(
     "Build", "What did training do?", "Select runs to lay their curves over each other; a run that goes on is followed."
 )
@@ -51,9 +52,12 @@ def main() -> None:
 def pick(root: Path, tunings: list[Manifest]) -> list[Manifest]:
     """The table; the runs that are selected, the newest where none was ever."""
     table = views_training.runs_table(tunings, Project(root).runs_folder)
+    # A table remembers row numbers: a run that is added would put others in the place of those that were selected.
+    ids = [manifest.id for manifest in tunings]
+    kept = [ids.index(one) for one in st.session_state.get(CHOSEN, ()) if one in ids] or [0]
     event: Any = st.dataframe(
-        table, key="training-runs", hide_index=True, height=min(38 * len(table) + 40, 330), on_select="rerun",
-        selection_mode="multi-row", selection_default={"selection": {"rows": [0]}},
+        table, key=f"training-runs-{ids[0]}-{len(ids)}", hide_index=True, height=min(38 * len(table) + 40, 330),
+        on_select="rerun", selection_mode="multi-row", selection_default={"selection": {"rows": kept}},
         column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
             "Loss": st.column_config.NumberColumn(format="%.3f"),
@@ -61,7 +65,10 @@ def pick(root: Path, tunings: list[Manifest]) -> list[Manifest]:
             "Minutes": st.column_config.NumberColumn(format="%.1f"),
         },
     )  # fmt: skip
-    return [tunings[row] for row in event["selection"]["rows"] if row < len(tunings)]
+    chosen = [tunings[row] for row in event["selection"]["rows"] if row < len(tunings)]
+    newest_alone = [manifest.id for manifest in chosen] == ids[:1]
+    st.session_state[CHOSEN] = [] if newest_alone else [manifest.id for manifest in chosen]  # [] follows the newest
+    return chosen
 
 
 def draw_curves(root: Path, ids: list[str]) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from dashboard.claims import Claims
 from dashboard.runs import load_evaluations
+from dashboard.views_work import jobs_of
 from eval.blame_report import BlamedSpan, blame_json
 from groundtone.cli.dashboard_cmd import streamlit_command
 from groundtone.feedback import Feedback
@@ -66,10 +67,13 @@ class Hand:
 def stand_ins(folder: Path) -> Path:
     """A folder whose sitecustomize puts a chat and a search without models into the server's process."""
     code = f"""
-        import dashboard.views_retrieval, dashboard.worker
+        import sys, dashboard.views_retrieval, dashboard.views_work, dashboard.worker
         found = [{{"hit": {{"passage": {{"source": "delivery.md", "heading": "Times", "text": "It takes 3 days."}},
                    "score": 0.9, "ranks": {{"fused": 1}}}}, "ranks": {{}}}}]
         dashboard.worker.chat_command = lambda root: {FAKE!r}
+        slow = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: time.sleep(5) or sys.exit(1)); "
+        slow += "print('ready', flush=True); time.sleep(600)"
+        dashboard.views_work.command_of = lambda kind, root: [sys.executable, "-I", "-S", "-c", slow]
         dashboard.views_retrieval.explain = lambda asked, **more: found
     """
     write_atomic(folder / "sitecustomize.py", textwrap.dedent(code))
@@ -279,3 +283,37 @@ def test_a_release_report_is_exported_by_one_click(hand: Hand) -> None:
     assert "<html" in report
     assert "http://" not in report.replace("http://www.w3.org", "")
     assert hand.clicks == 1
+
+
+def test_work_is_cancelled_and_the_page_keeps_its_look(hand: Hand) -> None:
+    hand.start("", OVERVIEW)
+    hand.page.get_by_text("Start…").click()
+    hand.page.get_by_role("button", name="Index the documents").first.click()
+    cancel = hand.page.locator(".st-key-gt-cancel button:not([disabled])")
+    cancel.wait_for()
+    jobs = jobs_of(hand.project)
+    while not (job := jobs.latest()) or "ready" not in jobs.log(job.id):
+        hand.page.wait_for_timeout(200)
+    cancel.click()
+    hand.page.get_by_text("stopping; it finishes").wait_for()
+    assert hand.page.locator(".gt-eyebrow").first.evaluate("e => getComputedStyle(e).textTransform") == "uppercase"
+    hand.page.get_by_text("cancelled").wait_for()
+    hand.arrived(OVERVIEW)
+
+
+def test_nothing_is_fetched_from_outside_this_machine(hand: Hand) -> None:
+    asked: list[str] = []
+    hand.page.on("request", lambda request: asked.append(request.url))
+    hand.start("", OVERVIEW)
+    hand.turn_to("Training runs", "What did training do?")
+    assert [url for url in asked if not url.startswith((hand.address, "data:", "blob:"))] == []
+
+
+def test_a_phone_shows_whose_figure_is_whose_and_scrolls_no_page_sideways(hand: Hand) -> None:
+    hand.page.set_viewport_size({"width": 390, "height": 800})
+    for path, headline in (("", OVERVIEW), ("forgetting", "What did tuning cost?"), ("tone", "Does it sound like us")):
+        hand.start(path, headline)
+        wide = "e => e.scrollWidth - e.clientWidth"
+        assert hand.page.get_by_test_id("stMain").evaluate(wide) == 0, path
+        if not path:
+            assert hand.page.locator(".gt-cell-name", has_text="Tuned · closed book").is_visible()

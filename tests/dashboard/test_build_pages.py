@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dashboard import cache, views_retrieval, views_tone, views_training, views_work
+from dashboard.chatting import Reply, Turn, name_html, taught, usable_html, voted_html
 from dashboard.config import DashboardConfig
 from dashboard.edits import Edits, export, read_rows
+from dashboard.measures import arm_name
+from dashboard.views_data import FACTS, no_rows_html
 from groundtone.addresses import is_loopback
 from groundtone.errors import DataError
 from groundtone.feedback import Vote
+from groundtone.joins.feedback_rows import EvaluationSet
 from groundtone.passwords import hash_password, password_matches
 from groundtone.project import Project, write_atomic
+from groundtone.text import normalise
 from groundtone.types import Preference
 from tests.dashboard.test_pages import html, open_page, store, text
 from tests.dashboard.test_worker import FAKE
 
+CHOSEN = "gt-chosen-runs"
 PAGES = ("tone", "retrieval", "training", "data")
 ROWS = [{"prompt": f"Q{n}?", "reply": f"Ahoy {n}", "source": "s", "context": []} for n in range(4)]
 
@@ -85,6 +92,31 @@ def test_data_rows_are_dropped_edited_and_exported_with_a_hash(built: Path, monk
     assert made.stem.rpartition("-")[2] in html(app)
 
 
+def test_an_edited_row_is_shown_as_edited_and_can_go_back(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(app: Any, label: str) -> None:
+        next(button for button in app.button if button.label == label).click().run()
+        assert not app.exception
+
+    app = open_page(built, "data", monkeypatch)
+    app.text_area[1].set_value("Ahoy, said better.")
+    press(app, "Save the edit")
+    app = open_page(built, "data", monkeypatch)  # whoever comes back later changes the edit, not the file's text
+    assert app.text_area[1].value == "Ahoy, said better."
+    press(app, "Back to the file's text")
+    app = open_page(built, "data", monkeypatch)
+    assert app.text_area[1].value == ROWS[0]["reply"]
+    assert "1 kept, 0 edited" in text(app)
+
+
+def test_a_check_that_names_no_row_says_what_it_is_about() -> None:
+    finding = {"check": "imbalance", "where": ["smalltalk/<b> (refused 100%)"]}
+    said = no_rows_html({"findings": [finding]}, "imbalance", looked=False, hidden=0)
+    assert "smalltalk/&lt;b&gt; (refused 100%)" in said
+    assert "smalltalk" not in no_rows_html({"findings": [finding]}, "imbalance", looked=False, hidden=1)
+    assert "Nobody has looked for facts yet" in no_rows_html({}, FACTS, looked=False, hidden=0)
+    assert "No row" in no_rows_html({}, FACTS, looked=True, hidden=0)
+
+
 def test_an_edit_keeps_the_other_fields_and_its_row(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text("\n".join(map(json.dumps, ROWS)), encoding="utf-8")
@@ -141,12 +173,56 @@ def test_editing_the_winner_stores_a_correction(project: Path, monkeypatch: pyte
     app.chat_input[0].set_value("How long?").run()
     app.get("button_group")[0].set_value("tone").run()
     app.button(key="vote-A-0").click().run()
-    assert "1 usable pair: tune" in text(app)
+    assert "Usable for tuning: 1 of 1 votes" in text(app)
+    assert "groundtone data review-rows" in text(app)
     app.text_area(key="edited-0").set_value("It takes 3 days, friend.")
     next(button for button in app.button if button.label == "Store").click().run()
     assert not app.exception
     corrected = store(project).votes()[-1]
     assert (corrected.preference.chosen, corrected.about["kind"]) == ("It takes 3 days, friend.", "correction")
+
+
+def test_a_vote_promises_what_training_rows_are_made_of() -> None:
+    def vote(prompt: str, reason: str, outcome: Any = "chosen") -> Vote:
+        return Vote(Preference(prompt, "Ahoy, 3 days [1].", "3 days [1].", ("Times: 3 days.",), reason), "Ann", outcome)
+
+    asked = EvaluationSet(frozenset(), frozenset({normalise("How long does it take?")}))
+    some = [vote("And then?", "tone"), vote("And then?", "wrong fact"), vote("And then?", "")]
+    some += [vote("How long does it take?", "tone"), vote("And then?", "tone", "tie"), vote("And?", "", "both bad")]
+    told = [taught(one, asked) for one in some]
+    assert told == ["voice", "fact", "", "evaluation", "", ""]
+    html = usable_html(some, asked)
+    assert "Usable for tuning: 2 of 6 votes" in html
+    assert "1 on questions of the evaluation, which are never trained on" in html
+    assert "groundtone" not in usable_html(some[2:], asked)
+    turn = Turn("And then?", ("base/rag", "tuned/rag"), vote="tie")
+    assert "teaches nothing" in voted_html(turn, "")
+
+
+def test_a_turn_that_nobody_can_vote_on_hides_no_model() -> None:
+    turn = Turn("Q", ("base/rag", "tuned/rag"), [Reply({"text": "A"}), Reply(error="nothing was tuned yet")])
+    assert [arm_name(arm) in name_html(turn, slot, blind=True) for slot, arm in enumerate(turn.arms)] == [True, True]
+
+
+def test_runs_that_were_selected_stay_selected_when_another_begins(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin() -> str:
+        with Project(built).start_run("tune", device="cpu") as run:
+            return run.id
+
+    def shown(app: Any) -> list[str]:
+        return list(app.session_state[CHOSEN])
+
+    older, (first,) = begin(), [run.id for run in Project(built).runs("tune")][1:]
+    app = open_page(built, "training", monkeypatch)
+    assert shown(app) == []  # the newest, whichever that is
+    app.session_state[CHOSEN] = [first]
+    begin()
+    app.run()
+    assert not app.exception
+    assert shown(app) == [first]
+    assert older in list(app.dataframe[0].value["Run"])
 
 
 def test_votes_that_do_not_compare_base_and_tuned_count_for_nothing() -> None:

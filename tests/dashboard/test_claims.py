@@ -15,6 +15,7 @@ from dashboard import review, runs, trusting, views
 from dashboard.access import readable_sources, sources_of
 from dashboard.claims import NAME, RISK, Claims
 from groundtone.feedback import Agreement, JudgedClaim
+from groundtone.files import write_atomic
 from groundtone.types import Estimate, Verdict
 from retrieval.index import Index
 from tests.dashboard.fixtures import ARMS, ODD
@@ -158,6 +159,30 @@ def test_trust_is_unverified_without_verdicts_and_kappa_with_them(folder: Path) 
     assert "fewer than 25" not in trusting.progress_html(30, 40, Agreement(0.5, 25, 30), some)
 
 
+def test_kappa_stands_with_its_interval_or_says_that_there_is_none(folder: Path) -> None:
+    claims = Claims(folder)
+    entries = claims.queue(order="random")
+
+    def judged(some: int, wrong: int) -> trusting.Sample:
+        said = [
+            "supported" if (e.verdict == "supported") != (n < wrong) else "contradicted" for n, e in enumerate(entries)
+        ]
+        pairs = list(zip(entries, said, strict=True))[:some]
+        return trusting.Sample(tuple(JudgedClaim(Verdict(e.key, "Ann", value)) for e, value in pairs))  # type: ignore[arg-type]
+
+    half = judged(60, 12)
+    found, ends = trusting.trust(claims, half), trusting.kappa_ends(claims, half)
+    assert ends is not None
+    assert found.kappa is not None
+    assert ends[0] < found.kappa < ends[1]
+    assert f"[{ends[0]:.2f}, {ends[1]:.2f}]" in trusting.agreement_html(found, half, ends=ends)
+    assert f"[{ends[0]:.2f}, {ends[1]:.2f}] on 60 verdicts" in trusting.progress_html(60, 99, found, half, ends=ends)
+    assert trusting.kappa_ends(claims, judged(60, 0)) == (1, 1)
+    few = judged(2, 0)
+    assert trusting.kappa_ends(claims, few) is None
+    assert "no interval" in trusting.agreement_html(Agreement(0.5, 1, 2), few)
+
+
 def test_figures_of_the_detector_rest_on_claims_that_nothing_picked(folder: Path) -> None:
     claims = Claims(folder)
     rows = claims.queue(order="random")
@@ -250,3 +275,28 @@ def test_a_difference_of_two_runs_holds_zero_for_the_same_run_and_turns_its_sign
         (-(back.mean or 0), -(back.high or 0), -(back.low or 0))
     )
     assert views.unpaired(Estimate(0.3, None, None, 1), second) is None
+
+
+def test_evidence_that_was_not_retrieved_names_its_own_document_and_is_closed_with_it(folder: Path) -> None:
+    elsewhere = lines(folder)
+    closed = next(r for r in elsewhere if r["arm"] == "tuned/closed" and r["answer"]["claims"][0]["passage_id"])
+    closed["answer"]["claims"][0] |= {"passage_id": "o0", "evidence": "Helmets are lent out free of charge."}
+    lost = next(r for r in elsewhere if r["arm"] == "base/closed" and r["answer"]["claims"][0]["passage_id"])
+    lost["answer"]["claims"][0]["passage_id"] = "of no record"
+    write_atomic(folder / "records.jsonl", "".join(json.dumps(r) + "\n" for r in elsewhere))
+    claims = Claims(folder)
+    shown = {}
+    for entry in claims.queue():
+        row = review.open_row(claims, entry)
+        assert row is not None
+        shown[entry.item, entry.arm] = review.evidence_html(row)
+    told = shown[closed["item_id"], "tuned/closed"]
+    assert "Helmets are lent out" in told
+    assert "safety.md" in told
+    gold = closed["question"]["gold"]["quotes"][0][0]
+    assert gold not in told
+    assert 'class="gt-file"' not in shown[lost["item_id"], "base/closed"]
+    sources = frozenset(s for entry in claims.queue() for s in sources_of(claims.record(entry.line) or {}))
+    some = Claims(folder, readable=sources - {"safety.md"})
+    assert ("tuned/closed", closed["item_id"]) not in {(e.arm, e.item) for e in some.queue()}
+    assert ("base/closed", lost["item_id"]) not in {(e.arm, e.item) for e in Claims(folder, readable=sources).queue()}

@@ -118,6 +118,40 @@ def test_a_verdict_lands_in_the_store_moves_on_and_can_be_undone(
     assert "0 of 24 judged" in text(app)
 
 
+def test_a_second_verdict_keeps_the_correction_and_undo_says_what_it_takes_back(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(project, "hallucinations", monkeypatch)
+    app.text_area[0].set_value("It is 95 km.").run()
+    app.button(key="say-contradicted").click().run()
+    assert app.text_area[0].value == ""
+    app.button(key="previous").click().run()
+    assert app.text_area[0].value == "It is 95 km."
+    app.button(key="say-unsupported").click().run()
+    assert [(v.value, v.correction) for v in store(project).verdicts()] == [("unsupported", "It is 95 km.")]
+    app.selectbox(key="arm").set_value("base/closed").run()
+    app.button(key="undo").click().run()
+    assert [v.value for v in store(project).verdicts()] == ["contradicted"]
+    assert "Taken back\\: unsupported" in app.toast[0].value
+    app.button(key="undo").click().run()
+    app.button(key="undo").click().run()
+    assert "no verdict to take back" in app.toast[0].value
+    assert store(project).verdicts() == []
+
+
+def test_a_correction_of_the_evaluation_is_promised_no_training_row(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(project, "hallucinations", monkeypatch)
+    assert "becomes a training row" in app.text_area[0].label
+    asked = [{"id": f"q{n:03}", "question": f"Question {n}?", "why": "nobody says"} for n in range(24)]
+    write_atomic(project / "unanswerable.jsonl", "".join(json.dumps(one) + "\n" for one in asked))
+    write_atomic(project / "groundtone.yaml", "eval:\n  questions: unanswerable.jsonl\n")
+    cache._asked.clear()
+    app = open_page(project, "hallucinations", monkeypatch)
+    assert "never trained on" in app.text_area[0].label
+
+
 def test_judging_every_claim_ends_with_kappa_and_no_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page(project, "hallucinations", monkeypatch)
     for number in range(25):
