@@ -6,7 +6,7 @@
 
 FROM python:3.11-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
-ARG EXTRAS=offline,chat,serve,postgres,fast
+ARG EXTRAS=offline,chat,providers,serve,postgres,fast
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/groundtone

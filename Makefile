@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check docs bench bench-retrieval bench-eval bench-serving bench-tuning bench-guards reproduce
+.PHONY: help dev demo test check docs bench-retrieval bench-eval bench-serving bench-tuning bench-guards reproduce
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -38,9 +38,6 @@ check: $(STAMP) ## lint, format, types, layers
 
 docs: $(STAMP) ## write docs/cli.md from the commands themselves
 	$(BIN)/python -m groundtone.cli.docs docs/cli.md
-
-bench: $(STAMP) ## run every benchmark; each prints its figures
-	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename $$file .py)"; done
 
 bench-retrieval: $(STAMP) ## side by side with LangChain, txtai, Haystack, LlamaIndex; writes docs/retrieval_benchmark.md
 	$(BIN)/python -m benchmarks.retrieval

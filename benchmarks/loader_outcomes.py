@@ -26,7 +26,8 @@ from retrieval.reading import MAX_MEMORY_MB, MAX_SECONDS, Reader
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"
 FORMATS = [
     ["Format", "What is kept", "What goes", "Library (licence)"],
-    ["md, markdown", "everything; tables get their outer pipes; front matter gives title, date, groups", "", "own"],
+    ["md, markdown", "everything; tables get their outer pipes; front matter gives title, date, groups",
+     "HTML comments", "own"],
     ["txt", "paragraphs: line wraps of a running sentence are joined", "", "own"],
     ["html, htm, xhtml", "headings, lists, tables (spans filled in), code, links, title, date",
      "navigation, footers, cookie banners, forms (one around the whole page only loses its fields), scripts, hidden "
@@ -40,7 +41,8 @@ FORMATS = [
      "own, defusedxml (PSF)"],
     ["rtf", "paragraphs, tables, title", "headings (the format knows them by looks alone), images",
      "striprtf (BSD-3-Clause)"],
-    ["pptx", "a page per slide: title, text, lists, tables, numbers of charts, notes", "images", "python-pptx (MIT)"],
+    ["pptx", "a page per slide: title, text, lists, tables, numbers of charts, SmartArt, notes", "images",
+     "python-pptx (MIT)"],
     ["xlsx", "sheets by name, tables parted by blank rows, dates, per cent, currency", "formulas, charts, images",
      "openpyxl (MIT)"],
     ["csv, tsv", "the table; its separator is detected", "", "standard library"],
@@ -120,10 +122,14 @@ Front matter limits a document to groups; without it the document is public:
     groups: [hr, board]
     ---
 
-It stands at the beginning, between two lines of three dashes, and is YAML; blank lines may come before it. A document
-that names `group` or `groups` there in any other way (indented, in YAML with a mistake, never closed) is refused,
-reported, and taken out of the index until it is mended: it is shown to nobody rather than to everybody. Text between
-two rules that is no YAML mapping is text.
+It stands at the beginning, between two lines of three dashes, and is YAML; blank lines may come before it; md, txt,
+html and csv may carry it. A document that names `group` or `groups` there in any other way (indented, without the
+dashes, as `hr, board`, as TOML, in YAML with a mistake, never closed) is refused, reported, and taken out of the index
+until it is mended: it is shown to nobody rather than to everybody. Text between two rules that is no YAML mapping is
+text. A mail is for those whom all that is attached to it is for.
+
+Folders of programs and of deleted or former files (`node_modules`, `$RECYCLE.BIN`, `#snapshot`, `lost+found` ...) are
+not read, nor is what is hidden.
 
 ## Limits
 

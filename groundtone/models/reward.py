@@ -18,7 +18,7 @@ from groundtone.models.adapter import attach, read_card
 from groundtone.models.chat_format import ChatFormat
 from groundtone.models.device import pick_device, pick_dtype
 from groundtone.models.quiet import quiet
-from groundtone.models.weights import Base, refuse_random, resolve_folder
+from groundtone.models.weights import Base, ensure_pad, refuse_random, resolve_folder
 from groundtone.types import Prompt
 
 __all__ = ["RewardFormat", "RewardModel", "load_reward_base"]
@@ -67,8 +67,7 @@ def load_reward_base(id_or_path: str, *, dtype: str = "auto", device: str = "aut
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, num_labels=1)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+        ensure_pad(tokenizer, config)
         config.get_text_config().pad_token_id = tokenizer.pad_token_id  # by which a causal model finds the last token
         with torch.device("meta"):
             size = sum(p.numel() for p in AutoModelForSequenceClassification.from_config(config).parameters())
