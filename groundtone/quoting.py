@@ -23,10 +23,11 @@ class Quotation:
     text: str
     span: Span
     score: float | None = None  # the reader's log-odds, where this sentence holds its answer
+    inside: bool = False  # whether it begins inside a sentence that was too long
 
     def cited(self) -> str:
         """The quotation as a sentence with its marker."""
-        return f"{self.text.rstrip(' .;:,')} [{self.number}]."
+        return f"{'… ' if self.inside else ''}{self.text.rstrip(' .;:,')} [{self.number}]."
 
 
 def sentences(snippet: Snippet) -> Iterator[Quotation]:
@@ -49,7 +50,7 @@ def answers(snippets: Sequence[Snippet]) -> list[Quotation]:
         span = around(hit.passage.text, hit.best[0], hit.answer)
         text = spoken(snippet, span)
         if text:
-            found.append(Quotation(snippet.number, text, span, hit.answer_score))
+            found.append(Quotation(snippet.number, text, span, hit.answer_score, inside=span[0] > hit.best[0][0]))
     return found
 
 

@@ -88,6 +88,18 @@ def test_a_quotation_is_the_sentence_around_the_answer() -> None:
     assert TEXTS[1][citation.evidence_start : citation.evidence_end] == "It can be kept for 48 hours."
 
 
+def test_a_quotation_that_begins_inside_a_long_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a reader of "or for 48 hours ..." cannot tell that the condition before it was left out."""
+    others = "and nobody else has asked for it since the morning of that day, "
+    long = f"If it rains, {others * 3}it can be kept for 48 hours."
+    monkeypatch.setattr(Shelf, "search", lambda *_, **__: [shelf_hit(0, long)])
+    answer = quoting(5.0, k=1).ask("How long may I keep the Heron?")
+    assert answer.text.startswith("… and nobody else")
+    assert answer.text.endswith("it can be kept for 48 hours [1].")
+    (citation,) = answer.citations
+    assert "48 hours" in long[citation.evidence_start : citation.evidence_end]
+
+
 def test_a_reader_that_finds_nothing_refuses_and_says_that_it_did() -> None:
     answer = quoting(-99.0).ask("How long may I keep the Heron?")
     assert (answer.refused, answer.refused_by) == (True, "reader")
