@@ -111,7 +111,7 @@ def test_every_package_is_listed_and_every_listed_package_is_there() -> None:
     there = {
         ".".join(path.parent.parts) for top in OUR_PACKAGES for path in files("__init__.py") if path.parts[0] == top
     }
-    assert listed == there
+    assert listed == there | {"groundtone.models.minilm_reader"}, "a folder of weights is packaged like one of code"
 
 
 def test_every_python_file_of_ours_lies_in_a_package() -> None:
@@ -194,7 +194,7 @@ def test_make_help_lists_every_target() -> None:
     assert phony is not None
     described = re.findall(r"^([a-z-]+):.*## ", text, flags=re.M)
     expected = {"help", "dev", "demo", "test", "check", "docs", "reproduce"}
-    expected |= {"bench", "bench-eval", "bench-retrieval", "bench-serving", "bench-tuning", "bench-guards"}
+    expected |= {"bench-eval", "bench-retrieval", "bench-serving", "bench-tuning", "bench-guards"}
     assert set(described) == set(phony[1].split()) == expected
 
 

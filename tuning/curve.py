@@ -97,8 +97,7 @@ def learning_curve(
         points.append(Point(len(chosen), mean_interval(losses, clusters=clusters, bounds=(0.0, max(losses) + 1.0))))
         if on_point is not None:
             on_point(points[-1])
-    bounds = (0.0, max(map(max, measured)) + 1.0)
-    gain = paired_difference(measured[-2], measured[-1], clusters=clusters, bounds=bounds)
+    gain = _gain(measured[-2], measured[-1], clusters)
     means = [point.loss.mean or 0.0 for point in points]
     before = means[-3] - means[-2] if len(means) > 2 else 0.0
     last = means[-2] - means[-1]
@@ -113,6 +112,14 @@ def learning_curve(
     enough = _enough(points[-1].rows, last, shrinks, means[-1]) if verdict == "more rows would help" else None
     needed = _to_tell(gain) if verdict == "cannot tell" else None
     return Curve(tuple(points), gain, expected, verdict, enough, needed)
+
+
+def _gain(before: Losses, after: Losses, clusters: Sequence[str] | None) -> Estimate:
+    """How much lower the loss is with more rows. A loss has no limits; where all gain alike it is given some."""
+    found = paired_difference(before, after, clusters=clusters, bounds=None)
+    if found.low is not None:
+        return found
+    return paired_difference(before, after, clusters=clusters, bounds=(0.0, max(*before, *after) + 1.0))
 
 
 def _enough(rows: int, gain: float, shrinks: float, loss: float) -> int | None:

@@ -22,6 +22,7 @@ from groundtone.models.adapter import read_card
 from groundtone.models.device import pick_device
 from groundtone.models.encoders import MINILM, known_folder
 from groundtone.models.encoders.folder import EncoderFolder
+from groundtone.models.encoders.folder_encoder import cut
 from groundtone.models.span_format import MAX_TOKENS, SPAN_FORMAT_VERSION, Shown, SpanFormat
 from groundtone.models.weights import weights_sha256
 from groundtone.text import Span, sentence_spans
@@ -126,9 +127,8 @@ class Reader:
         engine = self._engine_for(sum(len(row.ids) for row in shown))
         order = sorted(range(len(rows)), key=lambda i: len(shown[i].ids))
         found: dict[int, Reading] = {}
-        size = max(1, _BATCH_TOKENS // max((len(row.ids) for row in shown), default=1))
-        for at in range(0, len(order), size):
-            batch = order[at : at + size]
+        for start, end in cut([len(shown[i].ids) for i in order], budget=_BATCH_TOKENS):
+            batch = order[start:end]
             for i, states in zip(batch, engine.states([shown[i].ids for i in batch]), strict=True):
                 logits = states @ self._head[0].T + self._head[1]
                 found[i] = _best(shown[i], logits[:, 0], logits[:, 1], rows[i][2])
