@@ -138,7 +138,7 @@ def transformers_reply(local: LocalModel, prompt: Prompt) -> str:
 
 def http_throughput(root: Path, repeats: int) -> list[Row]:
     """16 clients against one over HTTP, and how long the first token takes under that load."""
-    project = make_project(root, {"model": {"id": "starter"}, "assistant": {"k": 2}})
+    project = make_project(root, {"model": {"id": "starter"}, "assistant": {"k": 2, "mode": "grounded"}})
     with server(project) as (port, _):
         return [row for arm in ("base", "base+rag") for row in clients_against_one(port, arm, repeats)]
 

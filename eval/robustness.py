@@ -1,7 +1,7 @@
 """What the passages do to an answer, after RGB (arXiv:2309.01431): the same questions, the passages set by hand.
 
 - noise: the gold passage among 0, 1, 2 and 4 that look alike and do not hold the answer; right is the answer.
-- rejection: the 4 alone; right is a refusal, of the model itself.
+- rejection: the 4 alone; right is a refusal, whoever refuses.
 - integration: two documents that the answer needs both of, alone and among 2 others.
 - changed: a gold passage that was changed, alone and among 2 others; right is what it says now.
 

@@ -11,15 +11,16 @@ from eval.metrics.retrieval import holds
 from eval.robustness import ARMS, LEVELS, MARK, METRIC, kind_of, robust
 from eval.runner import run
 from eval.style import Style
+from groundtone.answer_spans import READ_DEPTH, ReadingRetriever
 from groundtone.assistant import Assistant
 from groundtone.files import sha256_text
-from groundtone.joins.arms import Models, build_arm, detector_of
+from groundtone.joins.arms import Models, build_arm, detector_of, reader_of
 from groundtone.joins.material import Material
 from groundtone.joins.retrievers import BatchRetriever, Edit, Remembering, edited
 from groundtone.parts import in_parts
 from groundtone.settings import Settings
 from groundtone.text import contains_value, sentence_spans
-from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question
+from groundtone.types import Answer, Answerer, EvalRecord, Hit, Passage, Question, Retriever
 from retrieval.interface import SearchableIndex
 
 __all__ = ["Probe", "ask_probes", "ask_robustness", "probes_of"]
@@ -70,8 +71,9 @@ def ask_robustness(
     if not probes or models.base.name == "extractive":
         return []
     speaks = {"base": True, "tuned": models.tuned is not None}
+    found = _found(settings, probes)
     arms: dict[str, Answerer] = {
-        name: _Placed(name, settings, probes, models, style) for name in ARMS if speaks[name.split("/")[0]]
+        name: _Placed(name, settings, probes, models, style, found) for name in ARMS if speaks[name.split("/")[0]]
     }
     return run(
         arms,
@@ -103,8 +105,9 @@ def probes_of(
     for kind, tests in _KINDS.items():
         some = [q for q in questions if q.kind == kind and q.gold is not None and not q.history]
         for question in sorted(some, key=lambda q: sha256_text(q.id))[:most]:
-            gold = _gold(question, edits.get(question.id), index)
-            others = _distractors(question, edits.get(question.id), found)
+            near = found.search(question.text, k=SEARCHED, groups=question.groups)
+            gold = _gold(question, edits.get(question.id), index, near)
+            others = _distractors(question, edits.get(question.id), near)
             for test in tests if gold else ():
                 for level in LEVELS[test]:
                     if len(others) >= level:
@@ -127,9 +130,13 @@ def _probe(question: Question, test: str, level: int, gold: Sequence[Hit], other
     return Probe(asked, tuple(shown))
 
 
-def _gold(question: Question, edit: Edit | None, index: SearchableIndex) -> list[Hit]:
-    """The passage of every gold quote with the quote's sentence best; none where a quote is not in the index."""
+def _gold(question: Question, edit: Edit | None, index: SearchableIndex, near: Sequence[Hit]) -> list[Hit]:
+    """The passage of every gold quote with the quote's sentence best; none where a quote is not in the index.
+
+    Its score is the search's, or where the search did not find it the best one's: a bound on scores must not tell.
+    """
     assert question.gold is not None
+    scores = {hit.passage.id: hit.score for hit in near}
     quotes = [(edit.source, edit.quote)] if edit else list(question.gold.quotes)
     sources = set(index.documents())
     hits: dict[str, Hit] = {}
@@ -138,7 +145,8 @@ def _gold(question: Question, edit: Edit | None, index: SearchableIndex) -> list
         passage = next((p for p in located if _span(p, quote)), None)
         if passage is None:
             return []
-        hit = Hit(passage, 1.0, best=_span(passage, quote))
+        score = scores.get(passage.id, max(scores.values(), default=1.0))
+        hit = Hit(passage, score, best=_span(passage, quote))
         hits[passage.id] = edited(hit, edit) if edit else hit
     return list(hits.values())
 
@@ -155,7 +163,7 @@ def _span(passage: Passage, quote: str) -> tuple[tuple[int, int], ...]:
     return ((over[0][0], over[-1][1]),)
 
 
-def _distractors(question: Question, edit: Edit | None, found: BatchRetriever) -> list[Hit]:
+def _distractors(question: Question, edit: Edit | None, near: Sequence[Hit]) -> list[Hit]:
     """What the search likes best among the passages that hold neither a gold quote nor a gold value."""
     assert question.gold is not None
     spellings = [value for group in question.gold.values for value in group]
@@ -165,8 +173,19 @@ def _distractors(question: Question, edit: Edit | None, found: BatchRetriever) -
         quoted = any(holds(passage, source, quote) for source, quote in quotes)
         return quoted or any(contains_value(passage.text, value) for value in spellings)
 
-    hits = found.search(question.text, k=SEARCHED, groups=question.groups)
-    return [hit for hit in hits if not answers(hit.passage)]
+    return [hit for hit in near if not answers(hit.passage)]
+
+
+def _found(settings: Settings, probes: Sequence[Probe]) -> dict[str, Retriever]:
+    """By kind what is found for its probes, read by the assistant's reader as all that a search finds is."""
+    reader = reader_of(settings)
+    found: dict[str, Retriever] = {}
+    for kind in dict.fromkeys(probe.question.kind for probe in probes):
+        some = [probe for probe in probes if probe.question.kind == kind]
+        fixed = _Fixed(some)
+        depth = max(READ_DEPTH, *(len(probe.hits) for probe in some))
+        found[kind] = fixed if reader is None else Remembering(ReadingRetriever(fixed, reader, depth=depth))
+    return found
 
 
 class _Fixed:
@@ -184,28 +203,34 @@ class _Fixed:
 
 
 class _Placed:
-    """An arm over fixed passages: the same assistant as everywhere, and no refusal before the model was asked."""
+    """An arm over fixed passages: the same assistant as everywhere, shown all of them."""
 
-    def __init__(self, name: str, settings: Settings, probes: Sequence[Probe], models: Models, style: Style) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        probes: Sequence[Probe],
+        models: Models,
+        style: Style,
+        found: Mapping[str, Retriever],
+    ) -> None:
         self.name = name
         shown = max(len(probe.hits) for probe in probes)
         given = settings.assistant
         mode = "grounded" if given.mode in ("quote", "closed-book") else given.mode
         room = {"k": shown, "context_tokens": given.context_tokens * max(1, -(-shown // given.k))}
-        never = {"min_score": 0.0, "min_answer": -99.0, "mode": mode}
-        over = replace(settings, assistant=given.model_copy(update=room | never))
-        kinds = dict.fromkeys(probe.question.kind for probe in probes)
+        over = replace(settings, assistant=given.model_copy(update=room | {"mode": mode}))
         self._assistants: dict[str, Assistant] = {
             kind: build_arm(
                 name.replace("/robust", "/rag"),
                 over,
                 models=models,
-                retriever=_Fixed([probe for probe in probes if probe.question.kind == kind]),
+                retriever=retriever,
                 style=style,
                 check=None,
                 measuring=True,
             )
-            for kind in kinds
+            for kind, retriever in found.items()
         }
 
     def answer_many(self, questions: Sequence[Question]) -> Iterator[Answer]:

@@ -41,3 +41,26 @@ def test_questions_that_are_searched_for_in_other_words_meet_their_passages(tmp_
     records = ask_robustness(settings, probes, models, style=Style(), out_dir=tmp_path, progress=silent)
     assert [record.error for record in records] == ["", ""]
     assert [len(record.answer.hits) for record in records if record.answer] == [1, 2]
+
+
+def test_the_reader_of_the_assistant_reads_what_was_placed(tmp_path: Path) -> None:
+    """Without it, what quotes would quote whichever passage a hash put first, and be measured for that."""
+    (tmp_path / "groundtone.yaml").touch()
+    settings = load_settings(tmp_path, ["assistant.mode=strict"])
+    hits = (_hit("prices.md", PRICE), _hit("hours.md", "The workshop opens at nine."), _hit("weights.md", WEIGHT))
+    gold = Gold((("32 kg",),), (("weights.md", WEIGHT),))
+    asked = Question("a~noise2", "What does the Otter weigh?", gold=gold, kind="robust/noise/2")
+    alone = Question("a~rejection", "Who painted the Otter?", kind="robust/rejection/2")
+    models = Models(load_generator("scripted:Hm."), None)
+    right, refused = ask_robustness(
+        settings,
+        [Probe(asked, hits), Probe(alone, hits[:2])],
+        models,
+        style=Style(),
+        out_dir=tmp_path,
+        progress=silent,
+    )
+    assert right.scores["robust"].value == 1
+    assert refused.scores["robust"].value == 1
+    assert refused.answer is not None
+    assert refused.answer.refused_by == "reader"
