@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dashboard.palette import DASHES, PALETTE
+from dashboard.palette import DASHES, GREY, PALETTE
 from groundtone.errors import IntegrityError
 from groundtone.joins.bound import read_advice
 
@@ -56,7 +56,7 @@ def bound_chart(table: pd.DataFrame, found: Mapping[str, Any]) -> alt.LayerChart
     legend = alt.Legend(orient="top", title=None, symbolOpacity=1, symbolType="circle", symbolStrokeWidth=0, columns=2)
     scale = alt.Scale(domain=[0.0, 1.0])
     base = alt.Chart(table).encode(
-        x=alt.X("Bound:Q", title="assistant.min_answer", axis=alt.Axis(grid=False)),
+        x=alt.X("Bound:Q", title="assistant.min_answer", axis=alt.Axis(grid=False, tickCount=9)),
         color=alt.Color("Share:N", scale=colours, legend=legend),
     )
     line = base.mark_line(point=True, strokeWidth=2).encode(
@@ -68,8 +68,8 @@ def bound_chart(table: pd.DataFrame, found: Mapping[str, Any]) -> alt.LayerChart
     marked = [("in use", found["current"]["bound"])]
     marked += [("suits", found["suited"]["bound"])] if found["suited"] else []
     places = alt.Chart(pd.DataFrame(marked, columns=["Mark", "Bound"])).encode(x="Bound:Q")
-    upright = places.mark_rule(strokeDash=[2, 3], opacity=0.7)
-    words = places.mark_text(align="left", baseline="top", dx=4, y=2).encode(text="Mark:N")
+    upright = places.mark_rule(strokeDash=[2, 3], color=GREY)
+    words = places.mark_text(baseline="bottom", y=-2, color=GREY).encode(text="Mark:N")
     return alt.layer(bars, line, upright, words).properties(height=300)
 
 
