@@ -1,12 +1,13 @@
-"""Where two sentences contradict each other, in plain words: values, look-alike names, negation."""
+"""Where two sentences contradict each other, in plain words: values, their columns, look-alike names, negation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from groundtone.text import content_words, is_table_row, table_cells
 from groundtone.values import Kind, Value, find_names, find_values
 
 __all__ = ["Conflict", "compare", "is_negated"]
@@ -23,7 +24,7 @@ _NEGATION = re.compile(
 class Conflict:
     """Where a claim contradicts its evidence: the kind, both sides as written, and the sentence that says so."""
 
-    kind: Kind | Literal["negation"]
+    kind: Kind | Literal["column", "negation"]
     claim: str
     evidence: str
     why: str
@@ -39,7 +40,8 @@ def compare(claim: str, evidence: str, *, context: str = "") -> list[Conflict]:
 
     The caller makes sure that it is: two sentences about different things differ without contradicting each other.
     A value conflicts when the evidence lacks it (or holds it less often) and holds, in its slot, another that the claim
-    lacks. `context` (a heading) may back the claim's values and names, but contradicts nothing.
+    lacks. `context` (a heading) may back the claim's values and names, and names the columns of a table's row, whose
+    values must not be said of another column; else it contradicts nothing.
     """
     claimed, shown = find_values(claim), find_values(evidence)
     conflicts = []
@@ -52,6 +54,7 @@ def compare(claim: str, evidence: str, *, context: str = "") -> list[Conflict]:
         if rival is not None:
             why = f"claim says {value.text}, evidence says {rival.text}"
             conflicts.append(Conflict(value.kind, value.text, rival.text, why))
+    conflicts += _column_conflicts(claim, claimed, evidence, context)
     conflicts += _name_conflicts(find_names(claim), find_names(evidence), [*find_names(context), context])
     if is_negated(claim) != is_negated(evidence) and not conflicts:
         denied, other = ("claim", "evidence") if is_negated(claim) else ("evidence", "claim")
@@ -69,6 +72,41 @@ def _pair_off(claimed: Sequence[Value], shown: Sequence[Value]) -> tuple[list[Va
         else:
             spare.remove(twin)
     return unmatched, spare
+
+
+def _column_conflicts(claim: str, claimed: Sequence[Value], evidence: str, context: str) -> list[Conflict]:
+    """Values of a row that are said under another column's name: "closes: 10:00", of a shop that opens then.
+
+    The claim must name what only the other column is called, nothing that only its own is, and not the other's value.
+    """
+    words = set(content_words(claim))
+    conflicts: list[Conflict] = []
+    for row in _rows(evidence, context):
+        cells = [(name, set(content_words(name)), find_values(cell)) for name, cell in row]
+        for value in claimed:
+            own = [cell for cell in cells if any(value.same_as(other) for other in cell[2])]
+            if len(own) != 1:
+                continue
+            name, named, _ = own[0]
+            for other_name, other_named, values in cells:
+                mixed_up = words & (other_named - named) and not words & (named - other_named)
+                rivals = [other for other in values if value.rivals(other)]
+                if mixed_up and rivals and not any(said.same_as(other) for said in claimed for other in rivals):
+                    why = f"{value.text} stands under {name!r}, not under {other_name!r} ({rivals[0].text})"
+                    conflicts.append(Conflict("column", value.text, rivals[0].text, why))
+                    break
+    return conflicts
+
+
+def _rows(evidence: str, context: str) -> Iterator[list[tuple[str, str]]]:
+    """The rows of a table in the evidence, as pairs of column and cell: as they stand, or spelled out as prose."""
+    columns = context.rsplit(" > ", 1)[-1].split(" | ")
+    for line in evidence.split("\n"):
+        if is_table_row(line):
+            yield list(zip(columns, table_cells(line), strict=False))
+        else:
+            parts = (part.partition(": ") for part in line.split("; "))
+            yield [(name, cell) for name, colon, cell in parts if colon]
 
 
 def _name_conflicts(claimed: Sequence[str], shown: Sequence[str], context: Sequence[str]) -> list[Conflict]:

@@ -197,7 +197,7 @@ def _conflicts(claim: str, match: _Match, evidence: Evidence) -> list[Conflict]:
             numbered = any(c.isdigit() for c in conflict.claim + conflict.evidence)
             worth = numbered or conflict.claim in evidence.names
         else:
-            worth = conflict.claim not in held
+            worth = conflict.kind == "column" or conflict.claim not in held
         if worth:
             kept.append(conflict)
     return kept

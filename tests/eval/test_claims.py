@@ -44,6 +44,13 @@ def test_a_closer_without_a_full_stop_before_it_is_still_left_out():
     assert [text[a:b] for a, b in split_claims(text, boilerplate=BOILERPLATE)] == ["It takes 3 days [1]"]
 
 
+def test_a_value_of_a_row_that_is_said_of_another_column_is_contradicted():
+    table = "| Day | Opens | Closes |\n|---|---|---|\n| Saturday | 10:00 | 17:00 |\n| Sunday | 11:00 | 15:00 |"
+    hours = passage(table, heading="Quay Lane store > Day | Quay Lane opens | Quay Lane closes")
+    assert verdicts("On Saturday Quay Lane closes at 17:00 [1].", hours) == ["supported"]
+    assert verdicts("On Saturday Quay Lane closes at 10:00 [1].", hours) == ["contradicted"]
+
+
 @pytest.mark.parametrize(
     "claim",
     [

@@ -85,6 +85,15 @@ def test_a_stream_shows_nothing_before_it_was_checked() -> None:
     assert last.text == QUOTED
 
 
+def test_a_value_that_is_said_of_another_column_gives_way_to_the_row() -> None:
+    row = "| Saturday | 10:00 | 17:00 |"
+    heading = "Stores > Day | Quay Lane opens | Quay Lane closes"
+    snippet = Snippet(1, Hit(Passage("p", "d", "stores.md", row, 0, len(row), heading), 0.8), row)
+    question = "When does Quay Lane close on Saturday?"
+    assert "stands under 'Quay Lane opens'" in broken("Quay Lane closes at 10:00 [1].", [snippet], question=question)
+    assert broken("Quay Lane closes at 17:00 [1].", [snippet], question=question) == ""
+
+
 def test_the_quotation_is_no_refusal() -> None:
     assert not is_refusal(QUOTED)
 

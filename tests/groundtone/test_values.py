@@ -157,3 +157,24 @@ def test_a_long_tangle_of_values_takes_no_long_time(piece):
 )
 def test_addresses_are_found_between_words_that_look_like_their_beginning(text, mails):
     assert [v.text for v in find_values(text) if v.kind == "mail"] == mails
+
+
+_HOURS = "Quay Lane store > Opening hours > Day | Quay Lane opens | Quay Lane closes"
+_RENT = "Rental > Bike | Price per day | Price per week"
+
+
+@pytest.mark.parametrize(
+    ("claim", "row", "heading", "kinds"),
+    [
+        ("On Saturday Quay Lane closes at 10:00.", "| Saturday | 10:00 | 17:00 |", _HOURS, ["column"]),
+        ("On Saturday Quay Lane closes at 17:00.", "| Saturday | 10:00 | 17:00 |", _HOURS, []),
+        ("Quay Lane is open from 10:00 to 17:00.", "| Saturday | 10:00 | 17:00 |", _HOURS, []),
+        ("It opens at 10:00 and closes later.", "| Saturday | 10:00 | 17:00 |", _HOURS, []),
+        ("A week with the Heron 2 costs €49.", "| Heron 2 | €49 | €240 |", _RENT, ["column"]),
+        ("The Heron 2 costs €49 a day.", "| Heron 2 | €49 | €240 |", _RENT, []),
+        ("The Heron 2 costs €49.", "| Heron 2 | €49 | €240 |", _RENT, []),
+        ("A week costs €49.", "| Heron 2 | €49 | €49 |", _RENT, []),
+    ],
+)
+def test_a_value_of_a_row_is_not_said_of_another_column(claim: str, row: str, heading: str, kinds: list[str]) -> None:
+    assert [conflict.kind for conflict in compare(claim, row, context=heading)] == kinds

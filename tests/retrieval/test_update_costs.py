@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundtone.errors import DocumentError
+from groundtone.errors import DocumentError, ProjectError
 from groundtone.types import Document
 from retrieval.locking import writer_lock
 from retrieval.store import Store
@@ -87,5 +87,9 @@ def test_what_a_file_was_read_without_is_told(update: Update, folder: Path) -> N
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_the_lock_is_held_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "i.sqlite.lock").symlink_to("/dev/full")
-    with writer_lock(tmp_path / "i.sqlite"):
-        pass
+    with (
+        writer_lock(tmp_path / "i.sqlite"),
+        pytest.raises(ProjectError, match="is being written"),
+        writer_lock(tmp_path / "i.sqlite", wait_s=0),
+    ):
+        raise AssertionError("two writers at once")
