@@ -578,3 +578,30 @@ def test_what_comes_after_a_tuning_is_a_command_with_settings_that_exist(method:
     assert call(words[1], "--help").exit_code == 0
     load_settings(tmp_path, [after for word, after in pairwise(words) if word == "--set"])
     assert why
+
+
+def test_doctor_and_forget_know_of_an_index_in_a_database(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROUNDTONE_DSN", raising=False)
+    told = json.loads(call("doctor", "--project", str(home), "--set", "retrieval.store=postgres", "--json").stdout)
+    (index,) = [check for check in told if check["name"] == "index"]
+    assert index["state"] == "missing"
+    assert "GROUNDTONE_DSN is not set" in index["found"]
+    nowhere = "retrieval.store=postgres://nobody@127.0.0.1:9/none"
+    refused = call("forget", "post.md", "--project", str(home), "--set", nowhere)
+    assert refused.exit_code == 2
+    assert "run `groundtone ingest`" in " ".join(refused.stderr.split())
+
+
+def test_index_names_skipped_files_once_per_reason_and_what_was_read_in_part(home: Path) -> None:
+    for number in range(5):
+        (home / f"docs/old{number}.xls").write_bytes(b"x")
+    mail = (
+        "From: a@b.c\nSubject: Plan\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n\n"
+        "--X\nContent-Type: text/plain\n\nSee the plan.\n"
+        "--X\nContent-Type: image/png\nContent-Disposition: attachment; filename=plan.png\n\nx\n--X--\n"
+    )
+    (home / "docs/mail.eml").write_text(mail)
+    said = call("index", "--project", str(home)).stderr
+    assert said.count("files of kind '.xls' are not read") == 1
+    assert "old0.xls, old1.xls, old2.xls and 2 more: " in said.replace("docs/", "")
+    assert "mail.eml: read without: attachment plan.png" in said
