@@ -45,7 +45,7 @@ def test_the_pages_hold_commands() -> None:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_is_one_of_ours(words: str) -> None:
-    parsed(shlex.split(words))
+    assert isinstance(parsed(shlex.split(words)), dict)
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -67,7 +67,7 @@ def test_every_section_of_settings_is_valid(page: str, tmp_path: Path) -> None:
     for block in blocks(TEXTS[page], "yaml"):
         if set(yaml.safe_load(block)) <= set(SECTIONS):
             (tmp_path / "groundtone.yaml").write_text(block, encoding="utf-8")
-            load_settings(tmp_path)
+            assert load_settings(tmp_path).given == yaml.safe_load(block)
 
 
 def test_the_formats_of_ones_own_files_are_those_that_are_read(tmp_path: Path) -> None:
